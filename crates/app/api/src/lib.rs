@@ -1,0 +1,1 @@
+//! HTTP: LiveKit's WebSocket, guest tokens, the embedded web page.

@@ -1,0 +1,2 @@
+//! The binary `millrace`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! A seeded link in virtual time: loss, delay, reordering, rate.

@@ -1,0 +1,2 @@
+//! Checks that neither rustc nor clippy can make.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Media workers: one pinned thread a core around a router.

@@ -1,0 +1,1 @@
+//! UDP in batches, TCP framing, polling and pinning: the only unsafe code.

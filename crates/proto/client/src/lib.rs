@@ -1,0 +1,1 @@
+//! A participant's media end, pure: what a browser would send and receive.

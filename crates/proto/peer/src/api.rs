@@ -1,0 +1,83 @@
+//! A transport's description as signalling sees it: no socket, no library type.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+/// ICE user fragment and password, RFC 8839 section 5.4.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    pub ufrag: String,
+    pub pwd: String,
+}
+
+impl fmt::Debug for Credentials {
+    /// The password is a secret: it is not printed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credentials({})", self.ufrag)
+    }
+}
+
+/// SHA-256 of a DER certificate, RFC 8122 section 5.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint(pub [u8; 32]);
+
+/// How a candidate came to be, RFC 8445 section 5.1.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CandidateKind {
+    Host,
+    ServerReflexive,
+    PeerReflexive,
+    Relayed,
+}
+
+/// A UDP candidate, RFC 8839 section 5.1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    pub kind: CandidateKind,
+    pub addr: SocketAddr,
+    pub priority: u32,
+    pub foundation: String,
+}
+
+/// Who sends the ClientHello, RFC 8842.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DtlsRole {
+    /// `a=setup:active`
+    Client,
+    /// `a=setup:passive`
+    Server,
+}
+
+/// Our end of a transport, as it is told to the far end.
+#[derive(Debug, Clone)]
+pub struct LocalTransport {
+    pub credentials: Credentials,
+    /// Answers checks only (RFC 8445 section 2.5).
+    pub ice_lite: bool,
+    /// Nominates. Offerers are, unless one side is lite.
+    pub controlling: bool,
+    /// Addresses on which the driver receives, as candidates.
+    pub candidates: Vec<Candidate>,
+}
+
+/// The far end's description.
+#[derive(Debug, Clone)]
+pub struct RemoteTransport {
+    pub credentials: Credentials,
+    pub ice_lite: bool,
+    /// Any one of these is accepted.
+    pub fingerprints: Vec<Fingerprint>,
+    /// Our role against it.
+    pub dtls_role: DtlsRole,
+    pub candidates: Vec<Candidate>,
+    /// `a=sctp-port` and `a=max-message-size`, if data channels are negotiated.
+    pub sctp: Option<SctpRemote>,
+}
+
+/// The far end's SCTP, RFC 8841.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SctpRemote {
+    pub port: u16,
+    /// Bytes; 0 means any.
+    pub max_message_size: u32,
+}

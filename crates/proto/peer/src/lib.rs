@@ -1,0 +1,5 @@
+//! One WebRTC transport: ICE, DTLS, SCTP and demultiplexing, either end.
+
+mod api;
+
+pub use api::*;

@@ -1,0 +1,5 @@
+//! The selective forwarding unit: router, producers, consumers.
+
+mod api;
+
+pub use api::*;

@@ -1,0 +1,1 @@
+//! The LiveKit dialect of rooms: sessions, requests, responses, negotiation.

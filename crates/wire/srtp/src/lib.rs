@@ -1,0 +1,1 @@
+//! SRTP and SRTCP contexts, profiles and replay windows.
