@@ -1,5 +1,21 @@
-//! The selective forwarding unit: router, producers, consumers.
+//! The selective forwarding unit of one worker: transports, published tracks (producers) and their way to
+//! each subscriber (consumers).
+//!
+//! Owns: what happens to a media packet between two sockets. Knows nothing of rooms, signalling, SDP,
+//! sockets or threads: [`Command`]s and datagrams come in, [`Event`]s and datagrams go out, and the time is
+//! an argument.
 
 mod api;
+mod config;
+mod counters;
+mod link;
+mod outbox;
+mod packet;
+mod router;
 
 pub use api::*;
+pub use config::Config;
+pub use counters::{Counters, Drops, Repair, Traffic};
+pub use link::{Link, LinkBatch, LinkParams, Mapping};
+pub use outbox::{Entry, MAX_RUN_BYTES, MAX_SEGMENTS, Outbox, Path, Run, Runs};
+pub use router::Router;

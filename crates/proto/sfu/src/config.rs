@@ -1,0 +1,49 @@
+//! What a router may be told by a configuration file.
+
+use std::time::Duration;
+
+/// Limits and intervals of one router.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// One byte of RTP padding where it makes a frame's packets equal in size, so that they are one GSO
+    /// run (sizes within a frame differ by at most one byte).
+    pub equalise: bool,
+    /// How long a packet stays answerable to a NACK.
+    pub cache_time: Duration,
+    /// Bytes one encoding's cache may hold.
+    pub cache_bytes: usize,
+    /// Least time between two key frame requests for a track's lowest encoding.
+    pub key_frame_interval_low: Duration,
+    /// The same for every encoding above it.
+    pub key_frame_interval_high: Duration,
+    /// Time between sender reports to a subscriber.
+    pub sender_report_interval: Duration,
+    /// Time between receiver reports to a publisher.
+    pub receiver_report_interval: Duration,
+    /// Time between two [`crate::Event::AudioLevel`] of one track.
+    pub audio_interval: Duration,
+    /// -dBov up to which a packet counts as speech.
+    pub audio_active_level: u8,
+    /// Bytes of data channel messages that wait in one peer's queue for its congestion window.
+    pub data_queue_bytes: usize,
+    /// Events that wait for the driver before data channels are no longer read.
+    pub event_queue: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            equalise: true,
+            cache_time: Duration::from_millis(1000),
+            cache_bytes: 2 << 20,
+            key_frame_interval_low: Duration::from_millis(500),
+            key_frame_interval_high: Duration::from_millis(1000),
+            sender_report_interval: Duration::from_secs(3),
+            receiver_report_interval: Duration::from_secs(1),
+            audio_interval: Duration::from_millis(400),
+            audio_active_level: 35,
+            data_queue_bytes: 1 << 20,
+            event_queue: 4096,
+        }
+    }
+}

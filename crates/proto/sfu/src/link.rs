@@ -1,0 +1,93 @@
+//! Between the routers of two workers: what a subscriber's router asks of a publisher's, and packets.
+//!
+//! Owns: the messages, and the pooled buffers in which packets cross. A router gives both to its driver
+//! with the worker they are for; the driver carries them in order and knows nothing of their meaning.
+//! Packets cross in the clear and before rewriting, each batch once for all workers, which copy what they
+//! subscribed to into caches of their own.
+
+use crate::api::{CodecParams, Kind, ProducerId};
+use crate::packet::Meta;
+
+/// One message between two routers, for the driver to carry.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Link {
+    /// From a subscriber's router: send me this track's packets.
+    Subscribe { producer: ProducerId },
+    /// From a subscriber's router: no more of it.
+    Unsubscribe { producer: ProducerId },
+    /// From a subscriber's router: the encodings some consumer forwards or waits for, a bit each.
+    Wanted { producer: ProducerId, encodings: u8 },
+    /// From a subscriber's router: a key frame of this encoding is needed.
+    KeyFrame { producer: ProducerId, encoding: u8 },
+    /// From the publisher's router: what the track is. Comes before its packets, and again on change.
+    Params { producer: ProducerId, params: Box<LinkParams> },
+    /// From the publisher's router: a sender report, on this process's clock.
+    Report { producer: ProducerId, encoding: u8, mapping: Mapping },
+    /// From the publisher's router: the track has ended, or never was.
+    Gone { producer: ProducerId },
+}
+
+/// What a subscriber's router must know of a track.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkParams {
+    pub kind: Kind,
+    /// How many encodings it has.
+    pub encodings: u8,
+    pub codecs: Vec<CodecParams>,
+    pub svc: bool,
+}
+
+/// One moment on two clocks: the publisher's, as a router places it on its own wall clock, and an
+/// encoding's RTP clock. All tracks of one publisher share the placement, so that lips match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mapping {
+    /// NTP format, RFC 3550 section 4.
+    pub ntp: u64,
+    pub rtp: u32,
+}
+
+/// Packets on their way to other workers. Shared: a driver clones the handle into each ring.
+#[derive(Debug, Default)]
+pub struct LinkBatch {
+    bytes: Vec<u8>,
+    packets: Vec<LinkPacket>,
+}
+
+/// One packet of a [`LinkBatch`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LinkPacket {
+    pub(crate) producer: ProducerId,
+    pub(crate) encoding: u8,
+    pub(crate) meta: Meta,
+    offset: u32,
+    len: u32,
+}
+
+impl LinkBatch {
+    /// Packets in it.
+    pub fn len(&self) -> usize {
+        self.packets.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.packets.is_empty()
+    }
+
+    pub(crate) fn push(&mut self, producer: ProducerId, encoding: u8, meta: Meta, packet: &[u8]) {
+        let offset = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(packet);
+        self.packets.push(LinkPacket { producer, encoding, meta, offset, len: packet.len() as u32 });
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&LinkPacket, &[u8])> {
+        self.packets.iter().filter_map(|packet| {
+            let start = packet.offset as usize;
+            Some((packet, self.bytes.get(start..start + packet.len as usize)?))
+        })
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.packets.clear();
+    }
+}
