@@ -1,1 +1,16 @@
 //! The LiveKit dialect of rooms: sessions, requests, responses, negotiation.
+//!
+//! Owns: what is said to a LiveKit client and when, in protobuf and SDP, for clients with two peer
+//! connections (v0) and with one (v1); which media ids, SSRCs, payload types and m-sections carry which
+//! track; data packets, speakers, and the commands of the server API that are about one room. Knows nothing
+//! of sockets, HTTP or how media moves: it is a machine that is told [`Input`]s and tells [`Output`]s.
+
+mod conference;
+mod config;
+mod io;
+pub mod join;
+
+pub use conference::Conference;
+pub use config::{Config, IceServer, Limits, Media, Server};
+pub use io::{Admin, AdminError, AdminReply, Input, Join, Output, SessionId};
+pub use join::{BadRequest, JoinRequest, Mode, Refusal};

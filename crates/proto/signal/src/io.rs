@@ -1,0 +1,103 @@
+//! What a conference is told and what it tells.
+
+use std::time::Duration;
+
+use auth::Claims;
+use livekit_protocol as proto;
+use prost::bytes::Bytes;
+
+use crate::join::JoinRequest;
+
+/// One WebSocket, numbered by whoever accepted it. Numbers are not used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub u64);
+
+/// What a conference is told.
+#[derive(Debug)]
+pub enum Input {
+    /// A WebSocket whose token has been verified. The first [`Output::Send`] to it is `join`,
+    /// `reconnect` or `leave`.
+    Join(Box<Join>),
+    /// A message from it.
+    Request { session: SessionId, request: Box<proto::SignalRequest> },
+    /// It has gone. Told once, also after [`Output::Close`].
+    SocketClosed { session: SessionId },
+    /// From the media engine.
+    Media(sfu::Event),
+    /// The process stops: everyone is told to leave, or to reconnect (to another server).
+    Shutdown { reconnect: bool },
+    /// From the server API; answered by [`Output::Reply`] with the same ticket.
+    Admin { ticket: u64, command: Box<Admin> },
+}
+
+/// A WebSocket that wants to join, or to resume.
+#[derive(Debug)]
+pub struct Join {
+    pub session: SessionId,
+    /// Verified; `video.room` is this room. [`crate::join::check`] has been asked before.
+    pub claims: Claims,
+    pub request: JoinRequest,
+    /// The worker that is to carry its media.
+    pub worker: u8,
+}
+
+/// What a conference tells.
+#[derive(Debug)]
+pub enum Output {
+    /// One message to these WebSockets, in order with what went before.
+    Send { to: Vec<SessionId>, message: Box<proto::SignalResponse> },
+    /// Close it normally (1000) after what was sent.
+    Close { session: SessionId },
+    /// To the media engine.
+    Media(sfu::Command),
+    /// Sign these claims, valid for `lifetime`, and send the token to the WebSocket as
+    /// `refresh_token`.
+    RefreshToken { session: SessionId, claims: Box<Claims>, lifetime: Duration },
+    /// For those who are told of events over HTTP. `id` is for the sender to fill in.
+    Webhook(Box<proto::WebhookEvent>),
+    /// The answer to [`Input::Admin`].
+    Reply { ticket: u64, result: Result<AdminReply, AdminError> },
+    /// The room is over; nothing follows.
+    Ended,
+}
+
+/// A command of the server API (section 15.2 of LiveKit's interface) about this room.
+#[derive(Debug, Clone)]
+pub enum Admin {
+    /// The room as `ListRooms` shows it.
+    GetRoom,
+    ListParticipants,
+    GetParticipant { identity: String },
+    RemoveParticipant { identity: String },
+    MutePublishedTrack { identity: String, track: String, muted: bool },
+    UpdateParticipant(Box<proto::UpdateParticipantRequest>),
+    UpdateSubscriptions(Box<proto::UpdateSubscriptionsRequest>),
+    SendData { payload: Bytes, reliable: bool, topic: Option<String>, identities: Vec<String>, sids: Vec<String> },
+    UpdateRoomMetadata { metadata: String },
+    DeleteRoom,
+}
+
+/// What [`Admin`] commands answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AdminReply {
+    Done,
+    Room(Box<proto::Room>),
+    Participant(Box<proto::ParticipantInfo>),
+    Participants(Vec<proto::ParticipantInfo>),
+    Track(Box<proto::TrackInfo>),
+}
+
+/// Why an [`Admin`] command was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AdminError {
+    #[error("participant does not exist")]
+    NoParticipant,
+    #[error("track does not exist")]
+    NoTrack,
+    #[error("remote unmute not enabled")]
+    RemoteUnmute,
+    #[error("metadata or attributes too large")]
+    TooLarge,
+    #[error("data packet too large")]
+    DataTooLarge,
+}
