@@ -1,1 +1,22 @@
 //! Media workers: one pinned thread a core around a router.
+//!
+//! Owns: the threads, their sockets, the time they tell their routers, and what crosses between them.
+//! Knows nothing of rooms beyond the serial in an id, nor of signalling.
+//!
+//! - [`Handle`]: commands in, events out, addresses and counters to ask for.
+//! - a worker's loop, its priorities numbered;
+//! - a mailbox and a bell for each worker, and a lane from each worker to each other one.
+
+mod bell;
+mod config;
+mod error;
+mod events;
+mod handle;
+mod mailbox;
+mod stats;
+
+pub use config::{Config, Egress, InterfaceFilter, Ports};
+pub use error::{SendError, StartError};
+pub use events::{Events, Limits, Sink, events};
+pub use handle::Handle;
+pub use stats::WorkerStats;

@@ -1,0 +1,121 @@
+//! What an engine is told once, at its start.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// How workers share the UDP port space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ports {
+    /// One port for all workers (SO_REUSEPORT). 0 takes a free one, which tests do.
+    Shared(u16),
+    /// A port for each worker, taken from this range in order, ports in use skipped. If the range is
+    /// shorter than the number of workers, workers share its ports.
+    Range {
+        /// First port of the range.
+        first: u16,
+        /// Last port of the range, included.
+        last: u16,
+    },
+}
+
+/// Which network interfaces give candidates; a name ending in `*` is a prefix.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InterfaceFilter {
+    /// If not empty, only these.
+    pub include: Vec<String>,
+    /// Never these.
+    pub exclude: Vec<String>,
+}
+
+/// When packets wait for company, so that a frame leaves as one GSO run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Egress {
+    /// Longest time a packet is held. Zero sends everything at once.
+    pub max_hold: Duration,
+    /// Share of a worker's time, in percent, below which nothing is held; from there the hold grows
+    /// linearly and reaches `max_hold` at 90 %.
+    pub hold_above: u8,
+}
+
+impl Default for Egress {
+    fn default() -> Self {
+        Self { max_hold: Duration::from_millis(5), hold_above: 50 }
+    }
+}
+
+/// An engine's configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Media threads; 0 is one a core that the process may use. At most 64.
+    pub workers: usize,
+    /// UDP ports.
+    pub ports: Ports,
+    /// Addresses to listen on; empty is every address of both families.
+    pub bind: Vec<IpAddr>,
+    /// Addresses told to clients instead of those of the interfaces, one a family at most is useful:
+    /// a public address in front of a 1:1 NAT. A loopback address here is told besides the interfaces'.
+    pub node_ips: Vec<IpAddr>,
+    /// Which interfaces give candidates.
+    pub interfaces: InterfaceFilter,
+    /// Tell loopback addresses too. They are told anyway where there is nothing else.
+    pub loopback_candidate: bool,
+    /// Kernel buffer of each socket and direction, in bytes; the kernel may grant less.
+    pub socket_buffer: usize,
+    /// Send runs of equal-sized packets in one trip through the kernel, where the kernel can.
+    pub gso: bool,
+    /// Receive runs in one piece, where the kernel can.
+    pub gro: bool,
+    /// Pin each worker to a core of its own.
+    pub pin: bool,
+    /// When packets wait for company.
+    pub egress: Egress,
+    /// Commands that may wait for a worker; beyond it [`crate::Handle::send`] refuses data, and at twice
+    /// as many everything.
+    pub mailbox: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            workers: 0,
+            ports: Ports::Shared(7882),
+            bind: Vec::new(),
+            node_ips: Vec::new(),
+            interfaces: InterfaceFilter::default(),
+            loopback_candidate: false,
+            socket_buffer: 4 << 20,
+            gso: true,
+            gro: true,
+            pin: true,
+            egress: Egress::default(),
+            mailbox: 16_384,
+        }
+    }
+}
+
+impl InterfaceFilter {
+    /// Whether the interface called `name` may give candidates.
+    pub(crate) fn admits(&self, name: &str) -> bool {
+        let listed = |list: &[String]| {
+            list.iter().any(|pattern| match pattern.strip_suffix('*') {
+                Some(prefix) => name.starts_with(prefix),
+                None => pattern == name,
+            })
+        };
+        (self.include.is_empty() || listed(&self.include)) && !listed(&self.exclude)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_is_excluded_even_if_included() {
+        let names = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+        let filter = InterfaceFilter { include: names(&["eth*", "lo"]), exclude: names(&["eth1"]) };
+        assert!(filter.admits("eth0") && filter.admits("lo"));
+        assert!(!filter.admits("eth1") && !filter.admits("docker0") && !filter.admits("lo0"));
+        assert!(InterfaceFilter::default().admits("anything"));
+    }
+}

@@ -1,0 +1,194 @@
+//! The waist between the control plane and the media workers.
+//!
+//! Owns: routing a command to the worker its id names, choosing a worker for a new room, and the end of the
+//! threads. Every call returns at once, whatever the workers are doing, except [`Handle::stop`].
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use peer::{Candidate, Fingerprint};
+use sfu::{Command, PeerId, worker_of};
+
+use crate::config::Egress;
+use crate::error::SendError;
+use crate::events::Sink;
+use crate::mailbox::{Mail, Mailbox};
+use crate::stats::{Published, WorkerStats};
+
+/// Talks to the engine; clones talk to the same one. The engine stops with [`Handle::stop`] or with its
+/// last handle.
+#[derive(Clone)]
+pub struct Handle(Arc<Running>);
+
+struct Running {
+    workers: Vec<Remote>,
+    fingerprint: Fingerprint,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Where `place` begins, so that rooms opened at once spread over equally idle workers.
+    turn: AtomicUsize,
+}
+
+/// One worker as seen from outside.
+pub(crate) struct Remote {
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) published: Arc<Published>,
+    pub(crate) candidates: Vec<Candidate>,
+}
+
+impl Handle {
+    pub(crate) fn new(workers: Vec<Remote>, fingerprint: Fingerprint, threads: Vec<JoinHandle<()>>) -> Self {
+        Self(Arc::new(Running {
+            workers,
+            fingerprint,
+            threads: Mutex::new(threads),
+            turn: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Hands `command` to the worker that its id names. Commands of one sender to one worker keep their
+    /// order. Data for peers of several workers is split; the error names one that did not take its part.
+    pub fn send(&self, command: Command) -> Result<(), SendError> {
+        match command {
+            Command::SendData { peers, label, payload } => {
+                let mut outcome = Ok(());
+                for (worker, peers) in by_worker(peers) {
+                    let part = Command::SendData { peers, label, payload: payload.clone() };
+                    outcome = outcome.and(self.post(worker, Mail::Command(part)));
+                }
+                outcome
+            }
+            command => self.post(home(&command), Mail::Command(command)),
+        }
+    }
+
+    /// The least loaded worker, for a new room.
+    pub fn place(&self) -> u8 {
+        let workers = &self.0.workers;
+        let start = self.0.turn.fetch_add(1, Ordering::Relaxed);
+        let load = |index: usize| {
+            let stats = workers[index].published.read();
+            // Steps of a tenth: below that, the number of peers says more about what is coming.
+            (workers[index].mailbox.is_closed(), stats.busy_permille / 100, stats.peers)
+        };
+        let order = (0..workers.len()).map(|i| (start + i) % workers.len());
+        order.min_by_key(|&index| load(index)).unwrap_or(0) as u8
+    }
+
+    /// How many workers there are; their indices count from 0.
+    pub fn workers(&self) -> u8 {
+        self.0.workers.len() as u8
+    }
+
+    /// Addresses on which `worker` is reached, best first.
+    pub fn candidates(&self, worker: u8) -> Vec<Candidate> {
+        self.0.workers.get(usize::from(worker)).map(|w| w.candidates.clone()).unwrap_or_default()
+    }
+
+    /// The certificate that every transport presents.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.0.fingerprint
+    }
+
+    /// From now on events of ids whose room serial is `room` go to `sink`, whichever worker they come from.
+    /// To be called before the room's first command.
+    pub fn register_room(&self, room: u32, sink: &Sink) -> Result<(), SendError> {
+        for worker in 0..self.workers() {
+            self.post(worker, Mail::Register { room, sink: sink.clone() })?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the room's sink; dropping its [`crate::Events`] does the same a little later.
+    pub fn unregister_room(&self, room: u32) {
+        for worker in 0..self.workers() {
+            // A worker that is full or gone finds out when the reading end is dropped.
+            let _ = self.post(worker, Mail::Unregister { room });
+        }
+    }
+
+    /// Changes how long packets may wait for company, on every worker.
+    pub fn set_egress(&self, egress: Egress) -> Result<(), SendError> {
+        (0..self.workers()).try_for_each(|worker| self.post(worker, Mail::Egress(egress)))
+    }
+
+    /// What each worker has counted.
+    pub fn stats(&self) -> Vec<WorkerStats> {
+        self.0.workers.iter().map(|worker| worker.published.read()).collect()
+    }
+
+    /// Ends every worker and waits for it: what has been sent until now goes out, nothing comes in any
+    /// more. Calling it twice is harmless.
+    pub fn stop(&self) {
+        self.0.stop();
+    }
+
+    fn post(&self, worker: u8, mail: Mail) -> Result<(), SendError> {
+        match self.0.workers.get(usize::from(worker)) {
+            Some(remote) => remote.mailbox.post(mail),
+            None => Err(SendError::Stopped(worker)),
+        }
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handle({} workers)", self.0.workers.len())
+    }
+}
+
+impl Running {
+    fn stop(&self) {
+        for worker in &self.workers {
+            worker.mailbox.close();
+        }
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            // A worker that panicked has said so in the log.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The worker on which `command` is to be carried out.
+fn home(command: &Command) -> u8 {
+    let id = match command {
+        Command::OpenPeer { peer, .. }
+        | Command::SetRemote { peer, .. }
+        | Command::AddCandidate { peer, .. }
+        | Command::RestartIce { peer, .. }
+        | Command::SetReceiveExtensions { peer, .. }
+        | Command::ClosePeer { peer }
+        | Command::AddProducer { peer, .. }
+        | Command::AddConsumer { peer, .. }
+        | Command::OpenChannel { peer, .. } => peer.0,
+        Command::UpdateProducer { producer, .. } | Command::RemoveProducer { producer } => producer.0,
+        Command::SetWish { consumer, .. } | Command::RemoveConsumer { consumer } => consumer.0,
+        Command::SendData { peers, .. } => peers.first().map_or(0, |peer| peer.0),
+    };
+    worker_of(id)
+}
+
+/// Peers by the worker they live on, order kept; a room's are nearly always on one.
+fn by_worker(peers: Vec<PeerId>) -> Vec<(u8, Vec<PeerId>)> {
+    let Some(first) = peers.first().map(|peer| worker_of(peer.0)) else { return Vec::new() };
+    if peers.iter().all(|peer| worker_of(peer.0) == first) {
+        return vec![(first, peers)];
+    }
+    let mut parts: Vec<(u8, Vec<PeerId>)> = Vec::new();
+    for peer in peers {
+        let worker = worker_of(peer.0);
+        match parts.iter_mut().find(|(w, _)| *w == worker) {
+            Some((_, part)) => part.push(peer),
+            None => parts.push((worker, vec![peer])),
+        }
+    }
+    parts
+}

@@ -1,0 +1,185 @@
+//! The way in: commands from the control plane to one worker.
+//!
+//! Owns: the queue, its bounds and the wake-up. Senders share a lock that the worker takes once a batch, and
+//! only if something waits: no media packet meets it.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sfu::Command;
+
+use crate::bell::Bell;
+use crate::config::Egress;
+use crate::error::SendError;
+use crate::events::Sink;
+
+/// Bytes of data payloads that may wait.
+const DATA_BYTES: usize = 16 << 20;
+
+/// What a worker is told.
+pub(crate) enum Mail {
+    Command(Command),
+    /// Where events of this room's peers and tracks go from now on.
+    Register {
+        room: u32,
+        sink: Sink,
+    },
+    Unregister {
+        room: u32,
+    },
+    Egress(Egress),
+}
+
+/// One worker's mailbox.
+pub(crate) struct Mailbox {
+    worker: u8,
+    /// Data is refused here; commands, which cannot be made up for later, at twice as many.
+    capacity: usize,
+    queue: Mutex<Queue>,
+    /// Length of the queue, to be looked at without the lock.
+    len: AtomicUsize,
+    closed: AtomicBool,
+    bell: Arc<Bell>,
+}
+
+#[derive(Default)]
+struct Queue {
+    mail: VecDeque<Mail>,
+    bytes: usize,
+}
+
+impl Mailbox {
+    pub(crate) fn new(worker: u8, capacity: usize, bell: Arc<Bell>) -> Self {
+        Self {
+            worker,
+            capacity: capacity.max(1),
+            queue: Mutex::default(),
+            len: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            bell,
+        }
+    }
+
+    /// Queues `mail` and wakes the worker if it sleeps.
+    pub(crate) fn post(&self, mail: Mail) -> Result<(), SendError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(SendError::Stopped(self.worker));
+        }
+        let data = data_len(&mail);
+        let mut queue = self.lock();
+        let full = match data {
+            Some(bytes) => queue.mail.len() >= self.capacity || queue.bytes + bytes > DATA_BYTES,
+            None => queue.mail.len() >= self.capacity.saturating_mul(2),
+        };
+        if full {
+            return Err(SendError::Full(self.worker));
+        }
+        queue.bytes += data.unwrap_or(0);
+        queue.mail.push_back(mail);
+        self.len.store(queue.mail.len(), Ordering::Release);
+        drop(queue);
+        self.bell.ring();
+        Ok(())
+    }
+
+    /// Whether anything waits; what the worker asks each turn.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len.load(Ordering::Acquire) == 0
+    }
+
+    /// Moves everything that waits behind what is in `into`.
+    pub(crate) fn take(&self, into: &mut VecDeque<Mail>) {
+        if self.is_empty() {
+            return;
+        }
+        let mut queue = self.lock();
+        queue.bytes = 0;
+        if into.is_empty() {
+            std::mem::swap(&mut queue.mail, into);
+        } else {
+            into.append(&mut queue.mail);
+        }
+        self.len.store(0, Ordering::Release);
+    }
+
+    /// The worker ends, or is to end: nothing more is taken.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.bell.ring();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// A sender that panicked leaves the queue as it was between two operations: still good.
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn data_len(mail: &Mail) -> Option<usize> {
+    match mail {
+        Mail::Command(Command::SendData { payload, .. }) => Some(payload.len()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use sfu::PeerId;
+
+    use super::*;
+
+    fn data(len: usize) -> Mail {
+        Mail::Command(Command::SendData { peers: vec![], label: "x", payload: Bytes::from(vec![0; len]) })
+    }
+
+    fn close() -> Mail {
+        Mail::Command(Command::ClosePeer { peer: PeerId(1) })
+    }
+
+    #[test]
+    fn data_is_refused_first_and_commands_only_at_twice_as_many() {
+        // Given: room for two, and two waiting.
+        let mailbox = Mailbox::new(3, 2, Arc::new(Bell::new().unwrap()));
+        mailbox.post(data(1)).unwrap();
+        mailbox.post(data(1)).unwrap();
+
+        // Then: data is refused, a command is not, until there are four.
+        assert_eq!(mailbox.post(data(1)), Err(SendError::Full(3)));
+        mailbox.post(close()).unwrap();
+        mailbox.post(close()).unwrap();
+        assert_eq!(mailbox.post(close()), Err(SendError::Full(3)));
+
+        // When: the worker has taken them.
+        let mut taken = VecDeque::new();
+        mailbox.take(&mut taken);
+        assert_eq!(taken.len(), 4);
+        assert!(mailbox.is_empty());
+
+        // Then: there is room again, and what is taken next comes behind.
+        mailbox.post(data(7)).unwrap();
+        mailbox.take(&mut taken);
+        assert!(
+            matches!(taken.back(), Some(Mail::Command(Command::SendData { payload, .. })) if payload.len() == 7)
+        );
+    }
+
+    #[test]
+    fn data_is_bounded_by_bytes_too() {
+        let mailbox = Mailbox::new(0, 1000, Arc::new(Bell::new().unwrap()));
+        mailbox.post(data(DATA_BYTES)).unwrap();
+        assert_eq!(mailbox.post(data(1)), Err(SendError::Full(0)));
+        mailbox.post(close()).unwrap();
+    }
+
+    #[test]
+    fn a_closed_mailbox_says_so() {
+        let mailbox = Mailbox::new(9, 10, Arc::new(Bell::new().unwrap()));
+        mailbox.close();
+        assert_eq!(mailbox.post(close()), Err(SendError::Stopped(9)));
+    }
+}
