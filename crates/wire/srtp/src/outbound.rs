@@ -228,6 +228,13 @@ impl Outbound {
     }
 }
 
+#[cfg(test)]
+impl Outbound {
+    pub(crate) fn start_rtcp_at(&mut self, index: u32) {
+        self.rtcp_index = index;
+    }
+}
+
 impl Stream {
     /// Whether `index` may be sealed; if it was before, the digest that the result must have.
     fn admit(&self, index: u64) -> Result<Option<u64>, SealError> {
