@@ -3,9 +3,21 @@
 //! Owns: what std has no call for. Knows nothing of what the datagrams are.
 #![allow(unsafe_code)]
 
+mod addr;
+mod control;
+mod cpu;
+mod interfaces;
 mod poll;
+mod receive;
+mod send;
+mod socket;
 
+pub use cpu::{allowed_cpus, pin_to};
+pub use interfaces::{Interface, interfaces};
 pub use poll::{EventFd, Poller, Ready};
+pub use receive::{Datagram, Receiver};
+pub use send::{MAX_RUN_BYTES, MAX_SEGMENTS, Message, Outcome, Sender};
+pub use socket::{Options, Socket};
 
 use std::io;
 
