@@ -1,62 +1,37 @@
 //! Codec headers: what a payload says about its frame.
+//!
+//! Owns: the RTP payload descriptors and the first bytes of the bitstreams behind them, as far as
+//! forwarding needs them: where frames start, which are key frames, which layer they belong to, and the
+//! running ids that must be rewritten when a subscriber is switched. Knows nothing of RTP headers, of
+//! streams over time, or of decoding.
+//!
+//! Every parser takes untrusted bytes, reads no further than the descriptor, and allocates nothing.
 
-/// Codecs that are carried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    Opus,
-    /// Redundant audio, RFC 2198.
-    Red,
-    Pcmu,
-    Pcma,
-    Vp8,
-    Vp9,
-    H264,
-    H265,
-    Av1,
+pub mod av1;
+pub mod h264;
+pub mod h265;
+mod kind;
+pub mod opus;
+pub mod red;
+mod summary;
+pub mod vp8;
+pub mod vp9;
+
+pub use kind::Kind;
+pub use summary::{Summary, inspect};
+
+/// The payload does not hold what its format says it must.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// It ends inside a descriptor.
+    #[error("payload ends inside its descriptor")]
+    Truncated,
+    /// A field has a value that the format forbids.
+    #[error("payload descriptor has a forbidden value")]
+    Forbidden,
 }
 
-impl Kind {
-    /// As LiveKit and SDP spell it, without `audio/` or `video/`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Opus => "opus",
-            Self::Red => "red",
-            Self::Pcmu => "PCMU",
-            Self::Pcma => "PCMA",
-            Self::Vp8 => "VP8",
-            Self::Vp9 => "VP9",
-            Self::H264 => "H264",
-            Self::H265 => "H265",
-            Self::Av1 => "AV1",
-        }
-    }
-
-    /// Reads a codec name, or a full mime type, in any case.
-    pub fn from_name(name: &str) -> Option<Self> {
-        let short = name.rsplit('/').next().unwrap_or(name);
-        [
-            Self::Opus,
-            Self::Red,
-            Self::Pcmu,
-            Self::Pcma,
-            Self::Vp8,
-            Self::Vp9,
-            Self::H264,
-            Self::H265,
-            Self::Av1,
-        ]
-        .into_iter()
-        .find(|k| k.name().eq_ignore_ascii_case(short))
-    }
-
-    /// `audio/…` or `video/…` as LiveKit spells it.
-    pub fn mime(self) -> String {
-        let kind = if self.is_audio() { "audio" } else { "video" };
-        format!("{kind}/{}", self.name())
-    }
-
-    /// Audio codecs have no key frames.
-    pub fn is_audio(self) -> bool {
-        matches!(self, Self::Opus | Self::Red | Self::Pcmu | Self::Pcma)
-    }
+/// Reads the byte at `at`.
+pub(crate) fn byte(payload: &[u8], at: usize) -> Result<u8, Malformed> {
+    payload.get(at).copied().ok_or(Malformed::Truncated)
 }
