@@ -131,7 +131,8 @@ impl Iterator for Runs<'_> {
 
     fn next(&mut self) -> Option<Run> {
         let (first, others) = self.rest.split_first()?;
-        let mut run = Run { path: first.path, offset: first.offset, len: first.len, segment: first.len, count: 1 };
+        let mut run =
+            Run { path: first.path, offset: first.offset, len: first.len, segment: first.len, count: 1 };
         for entry in others {
             let fits = run.count < self.max_segments && run.len + entry.len <= MAX_RUN_BYTES;
             if !fits || entry.path != run.path || entry.len > run.segment {

@@ -67,13 +67,29 @@ pub enum Admin {
     /// The room as `ListRooms` shows it.
     GetRoom,
     ListParticipants,
-    GetParticipant { identity: String },
-    RemoveParticipant { identity: String },
-    MutePublishedTrack { identity: String, track: String, muted: bool },
+    GetParticipant {
+        identity: String,
+    },
+    RemoveParticipant {
+        identity: String,
+    },
+    MutePublishedTrack {
+        identity: String,
+        track: String,
+        muted: bool,
+    },
     UpdateParticipant(Box<proto::UpdateParticipantRequest>),
     UpdateSubscriptions(Box<proto::UpdateSubscriptionsRequest>),
-    SendData { payload: Bytes, reliable: bool, topic: Option<String>, identities: Vec<String>, sids: Vec<String> },
-    UpdateRoomMetadata { metadata: String },
+    SendData {
+        payload: Bytes,
+        reliable: bool,
+        topic: Option<String>,
+        identities: Vec<String>,
+        sids: Vec<String>,
+    },
+    UpdateRoomMetadata {
+        metadata: String,
+    },
     DeleteRoom,
 }
 

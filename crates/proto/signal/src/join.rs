@@ -156,7 +156,8 @@ pub fn check(claims: &Claims, request: &JoinRequest, rules: &room::Config) -> Re
     if changes && !video.may_update_own_metadata() {
         return Err(Refusal::Metadata);
     }
-    let attributes = |map: &BTreeMap<String, String>| map.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>();
+    let attributes =
+        |map: &BTreeMap<String, String>| map.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>();
     let metadata = claims.metadata.len().max(request.metadata.len());
     if metadata > rules.max_metadata
         || attributes(&claims.attributes) + attributes(&request.attributes) > rules.max_attributes

@@ -13,6 +13,10 @@ pub enum Kind {
     H264,
     H265,
     Av1,
+    /// Live streams only: no browser sends it over RTP.
+    Aac,
+    /// Live streams only.
+    Mp3,
 }
 
 impl Kind {
@@ -28,6 +32,8 @@ impl Kind {
             Self::H264 => "H264",
             Self::H265 => "H265",
             Self::Av1 => "AV1",
+            Self::Aac => "AAC",
+            Self::Mp3 => "MP3",
         }
     }
 
@@ -44,6 +50,8 @@ impl Kind {
             Self::H264,
             Self::H265,
             Self::Av1,
+            Self::Aac,
+            Self::Mp3,
         ]
         .into_iter()
         .find(|k| k.name().eq_ignore_ascii_case(short))
@@ -57,7 +65,7 @@ impl Kind {
 
     /// Audio codecs have no key frames.
     pub fn is_audio(self) -> bool {
-        matches!(self, Self::Opus | Self::Red | Self::Pcmu | Self::Pcma)
+        matches!(self, Self::Opus | Self::Red | Self::Pcmu | Self::Pcma | Self::Aac | Self::Mp3)
     }
 }
 

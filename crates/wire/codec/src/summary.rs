@@ -26,7 +26,7 @@ pub struct Summary {
 /// payload (padding alone) is [`Malformed::Truncated`] for video.
 pub fn inspect(kind: Kind, payload: &[u8]) -> Result<Summary, Malformed> {
     match kind {
-        Kind::Opus | Kind::Red | Kind::Pcmu | Kind::Pcma => {
+        Kind::Opus | Kind::Red | Kind::Pcmu | Kind::Pcma | Kind::Aac | Kind::Mp3 => {
             Ok(Summary { starts_frame: true, ..Summary::default() })
         }
         Kind::Vp8 => Ok(vp8::Descriptor::parse(payload)?.summary()),

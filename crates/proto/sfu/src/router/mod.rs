@@ -22,7 +22,14 @@ impl Router {
     pub fn handle_command(&mut self, _now: Time, _command: Command) {}
 
     /// A datagram that arrived on `local` (the address it was sent to) from `remote`. Opened in place.
-    pub fn handle_datagram(&mut self, _now: Time, _local: SocketAddr, _remote: SocketAddr, _datagram: &mut [u8]) {}
+    pub fn handle_datagram(
+        &mut self,
+        _now: Time,
+        _local: SocketAddr,
+        _remote: SocketAddr,
+        _datagram: &mut [u8],
+    ) {
+    }
 
     /// Forwards the media of all datagrams since the last call, subscriber by subscriber. True if the
     /// outbox became full before the end: send it, clear it and call again.
