@@ -1,0 +1,36 @@
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vitest/config";
+
+// A server to talk to while developing the page: `make run`, then `npm run dev`.
+const server = process.env.MILLRACE_URL ?? "http://127.0.0.1:7880";
+
+export default defineConfig({
+  plugins: [react()],
+  build: {
+    target: "es2022",
+    // The binary embeds this folder; maps would triple it.
+    sourcemap: false,
+    chunkSizeWarningLimit: 1200,
+    rolldownOptions: {
+      output: {
+        // Media and framework code changes far more rarely than the page, so browsers keep them cached.
+        codeSplitting: {
+          groups: [
+            { name: "livekit", test: /node_modules[\\/](livekit-client|@livekit)/ },
+            { name: "vendor", test: /node_modules/ },
+          ],
+        },
+      },
+    },
+  },
+  server: {
+    proxy: {
+      "/api": server,
+      "/rtc": { target: server, ws: true },
+    },
+  },
+  test: {
+    environment: "node",
+    include: ["src/**/*.test.ts"],
+  },
+});
