@@ -21,6 +21,43 @@ impl fmt::Debug for Credentials {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint(pub [u8; 32]);
 
+impl fmt::Display for Fingerprint {
+    /// As in `a=fingerprint:sha-256`: upper-case hexadecimal with colons.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, byte) in self.0.iter().enumerate() {
+            let colon = if i == 0 { "" } else { ":" };
+            write!(f, "{colon}{byte:02X}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Not 32 bytes in hexadecimal with colons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a SHA-256 fingerprint")]
+pub struct FingerprintError;
+
+impl std::str::FromStr for Fingerprint {
+    type Err = FingerprintError;
+
+    /// Reads what [`Display`](fmt::Display) writes, in either case.
+    fn from_str(text: &str) -> Result<Self, FingerprintError> {
+        let mut hash = [0; 32];
+        let mut parts = text.trim().split(':');
+        for byte in &mut hash {
+            let part = parts.next().ok_or(FingerprintError)?;
+            if part.len() != 2 || !part.bytes().all(|c| c.is_ascii_hexdigit()) {
+                return Err(FingerprintError);
+            }
+            *byte = u8::from_str_radix(part, 16).map_err(|_| FingerprintError)?;
+        }
+        if parts.next().is_some() {
+            return Err(FingerprintError);
+        }
+        Ok(Self(hash))
+    }
+}
+
 /// How a candidate came to be, RFC 8445 section 5.1.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CandidateKind {

@@ -1,0 +1,260 @@
+//! Looking into a ClientHello before a DTLS version is chosen.
+//!
+//! Browsers offer SRTP profiles in their own order, and the DTLS library's 1.3 server takes the first,
+//! while its 1.2 server prefers AES-256-GCM. So the hello is put together from its fragments (RFC 6347
+//! section 4.2.3; post-quantum key shares make it longer than a datagram), read, and handed on whole.
+
+use std::ops::Range;
+
+use crate::{DtlsVersions, Reject};
+
+/// The longest ClientHello taken, bytes. Chromium's with a post-quantum share has 1,400.
+const MAX_HELLO: usize = 8 << 10;
+/// Separate ranges of a hello held at once; in order there is one.
+const MAX_RANGES: usize = 16;
+/// Record header, RFC 6347 section 4.1.
+const RECORD_HEADER: usize = 13;
+/// Handshake header, RFC 6347 section 4.2.2.
+const HANDSHAKE_HEADER: usize = 12;
+/// Record content type, RFC 5246 section 6.2.1.
+const CONTENT_HANDSHAKE: u8 = 22;
+/// Handshake message type, RFC 5246 section 7.4.
+const CLIENT_HELLO: u8 = 1;
+/// Extension, RFC 5764 section 9.
+const USE_SRTP: u16 = 14;
+/// Extension, RFC 8446 section 4.2.1.
+const SUPPORTED_VERSIONS: u16 = 43;
+/// DTLS 1.2 on the wire, RFC 6347 section 4.1.
+const DTLS_1_2: u16 = 0xfefd;
+/// DTLS 1.3 on the wire, RFC 9147 section 4.
+const DTLS_1_3: u16 = 0xfefc;
+/// The DTLS library's suites for 1.2: ECDHE with ECDSA and AES-128-GCM, AES-256-GCM or ChaCha20-Poly1305.
+const SUITES_1_2: [u16; 3] = [0xc02b, 0xc02c, 0xcca9];
+
+/// The version to answer with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    V12,
+    V13,
+}
+
+/// A ClientHello on its way in.
+#[derive(Debug, Default)]
+pub(super) struct Reassembly {
+    /// The body without handshake header; as long as the hello says it is.
+    body: Vec<u8>,
+    /// What of it has come, sorted and apart.
+    ranges: Vec<Range<usize>>,
+}
+
+/// A ClientHello that is all there.
+#[derive(Debug)]
+pub(super) struct Hello {
+    /// One datagram with one record with the whole message: what the fragments said.
+    pub(super) datagram: Vec<u8>,
+    pub(super) offer: Offer,
+}
+
+/// What a ClientHello offers, as far as the choice of version goes.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Offer {
+    pub(super) v12: bool,
+    pub(super) v13: bool,
+    /// In the client's order.
+    pub(super) profiles: Vec<srtp::Profile>,
+}
+
+impl Reassembly {
+    /// Takes a datagram; gives the hello when its last byte has come.
+    pub(super) fn take(&mut self, datagram: &[u8]) -> Result<Option<Hello>, Reject> {
+        let mut rest = datagram;
+        let mut found = false;
+        while let Some((record, tail)) = split_record(rest) {
+            rest = tail;
+            if let Some(fragment) = Fragment::parse(record) {
+                self.add(&fragment)?;
+                found = true;
+                if let [whole] = self.ranges.as_slice()
+                    && *whole == (0..self.body.len())
+                {
+                    let offer = Offer::parse(&self.body).ok_or(Reject::Malformed)?;
+                    return Ok(Some(Hello { datagram: rebuild(&self.body), offer }));
+                }
+            }
+        }
+        if found { Ok(None) } else { Err(Reject::Unexpected) }
+    }
+
+    fn add(&mut self, fragment: &Fragment<'_>) -> Result<(), Reject> {
+        if fragment.total > MAX_HELLO || fragment.total == 0 {
+            return Err(Reject::Limit);
+        }
+        if fragment.total != self.body.len() {
+            // The first one, or a client that started anew.
+            self.ranges.clear();
+            self.body = vec![0; fragment.total];
+        }
+        let range = fragment.offset..fragment.offset.saturating_add(fragment.bytes.len());
+        let place = self.body.get_mut(range.clone()).ok_or(Reject::Malformed)?;
+        place.copy_from_slice(fragment.bytes);
+        let mut merged = range;
+        self.ranges.retain(|r| {
+            let apart = r.end < merged.start || merged.end < r.start;
+            if !apart {
+                merged = r.start.min(merged.start)..r.end.max(merged.end);
+            }
+            apart
+        });
+        if self.ranges.len() >= MAX_RANGES {
+            return Err(Reject::Limit);
+        }
+        let index = self.ranges.partition_point(|r| r.start < merged.start);
+        self.ranges.insert(index, merged);
+        Ok(())
+    }
+}
+
+/// A fragment of a ClientHello that is the first message of an epoch 0.
+struct Fragment<'a> {
+    total: usize,
+    offset: usize,
+    bytes: &'a [u8],
+}
+
+impl<'a> Fragment<'a> {
+    fn parse(record: &'a [u8]) -> Option<Self> {
+        let (header, body) = record.split_at_checked(RECORD_HEADER)?;
+        let epoch = be(header.get(3..5)?);
+        if *header.first()? != CONTENT_HANDSHAKE || epoch != 0 {
+            return None;
+        }
+        let (handshake, bytes) = body.split_at_checked(HANDSHAKE_HEADER)?;
+        let sequence = be(handshake.get(4..6)?);
+        if *handshake.first()? != CLIENT_HELLO || sequence != 0 {
+            return None;
+        }
+        let bytes = bytes.get(..be(handshake.get(9..12)?))?;
+        Some(Self { total: be(handshake.get(1..4)?), offset: be(handshake.get(6..9)?), bytes })
+    }
+}
+
+/// The first record of a datagram, and what follows it.
+fn split_record(datagram: &[u8]) -> Option<(&[u8], &[u8])> {
+    let length = be(datagram.get(11..RECORD_HEADER)?);
+    datagram.split_at_checked(RECORD_HEADER + length)
+}
+
+/// One datagram with the whole hello in one record. The transcript hash does not see how it was cut
+/// (RFC 6347 section 4.2.6, RFC 9147 section 5.2), and no window is kept for plaintext records.
+fn rebuild(body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len()).unwrap_or(0).to_be_bytes();
+    let record = u16::try_from(body.len() + HANDSHAKE_HEADER).unwrap_or(0).to_be_bytes();
+    let mut out = Vec::with_capacity(RECORD_HEADER + HANDSHAKE_HEADER + body.len());
+    out.push(CONTENT_HANDSHAKE);
+    out.extend_from_slice(&DTLS_1_2.to_be_bytes());
+    // Epoch 0, sequence number 0.
+    out.extend_from_slice(&[0; 8]);
+    out.extend_from_slice(&record);
+    out.push(CLIENT_HELLO);
+    out.extend_from_slice(&length[1..]);
+    // Message sequence 0, fragment offset 0.
+    out.extend_from_slice(&[0; 5]);
+    out.extend_from_slice(&length[1..]);
+    out.extend_from_slice(body);
+    out
+}
+
+impl Offer {
+    /// Reads a ClientHello's body, RFC 5246 section 7.4.1.2 with the cookie of RFC 6347 section 4.2.1.
+    fn parse(body: &[u8]) -> Option<Self> {
+        let mut body = Reader(body);
+        let legacy = be(body.take(2)?);
+        body.take(32)?;
+        let _session = body.vector(1)?;
+        let _cookie = body.vector(1)?;
+        let suites = body.vector(2)?;
+        let _compression = body.vector(1)?;
+        let mut offer = Self::default();
+        let mut versions = None;
+        // Extensions may be missing altogether.
+        let mut extensions = Reader(body.vector(2).unwrap_or_default());
+        while !extensions.0.is_empty() {
+            let kind = be(extensions.take(2)?);
+            let mut data = Reader(extensions.vector(2)?);
+            match u16::try_from(kind).ok()? {
+                SUPPORTED_VERSIONS => versions = Some(data.vector(1)?),
+                USE_SRTP => {
+                    let ids = pairs(data.vector(2)?);
+                    offer.profiles = ids.filter_map(srtp::Profile::from_id).collect();
+                }
+                _ => {}
+            }
+        }
+        let usable = pairs(suites).any(|suite| SUITES_1_2.contains(&suite));
+        match versions {
+            Some(list) => {
+                offer.v12 = usable && pairs(list).any(|v| v == DTLS_1_2);
+                offer.v13 = pairs(list).any(|v| v == DTLS_1_3);
+            }
+            None => offer.v12 = usable && legacy == usize::from(DTLS_1_2),
+        }
+        Some(offer)
+    }
+
+    /// The version to answer with; `None` if there is no common one.
+    pub(super) fn choose(&self, ours: DtlsVersions) -> Option<Version> {
+        let v12 = self.v12 && ours != DtlsVersions::Only13;
+        let v13 = self.v13 && ours != DtlsVersions::Only12;
+        match (v12, v13) {
+            (false, false) => None,
+            (true, false) => Some(Version::V12),
+            (false, true) => Some(Version::V13),
+            (true, true) => {
+                let first_is_aead = self.profiles.first().is_some_and(|p| p.is_aead());
+                let any_is_aead = self.profiles.iter().any(|p| p.is_aead());
+                Some(if any_is_aead && !first_is_aead { Version::V12 } else { Version::V13 })
+            }
+        }
+    }
+}
+
+/// Whether a ServerHello's body is well-formed to its end, RFC 5246 section 7.4.1.3.
+pub(super) fn is_server_hello(body: &[u8]) -> bool {
+    let mut body = Reader(body);
+    // Version and random; session id; cipher suite and compression method.
+    let fixed = body.take(2 + 32).and_then(|_| body.vector(1)).and_then(|_| body.take(2 + 1));
+    let extensions = if body.0.is_empty() { Some(&[][..]) } else { body.vector(2) };
+    let (Some(_), Some(extensions)) = (fixed, extensions) else { return false };
+    let mut extensions = Reader(extensions);
+    while !extensions.0.is_empty() {
+        if extensions.take(2).and_then(|_| extensions.vector(2)).is_none() {
+            return false;
+        }
+    }
+    body.0.is_empty()
+}
+
+/// Big-endian number of up to three bytes.
+fn be(bytes: &[u8]) -> usize {
+    bytes.iter().fold(0, |n, b| n << 8 | usize::from(*b))
+}
+
+fn pairs(bytes: &[u8]) -> impl Iterator<Item = u16> {
+    bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (head, tail) = self.0.split_at_checked(len)?;
+        self.0 = tail;
+        Some(head)
+    }
+
+    /// A vector with its length in front, in `width` bytes.
+    fn vector(&mut self, width: usize) -> Option<&'a [u8]> {
+        let len = be(self.take(width)?);
+        self.take(len)
+    }
+}
