@@ -7,11 +7,17 @@
 
 mod api;
 mod config;
+mod consumer;
 mod counters;
+mod gate;
+mod levels;
 mod link;
 mod outbox;
 mod packet;
+mod recv;
+mod ring;
 mod router;
+mod schedule;
 
 pub use api::*;
 pub use config::Config;
