@@ -37,7 +37,7 @@ pub enum Kind {
 #[derive(Debug, Default)]
 pub struct Exposition {
     text: String,
-    family: &'static str,
+    family: String,
 }
 
 impl Exposition {
@@ -45,12 +45,13 @@ impl Exposition {
     pub const CONTENT_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
 
     /// Starts a family; its samples follow. `help` is one line.
-    pub fn family(&mut self, name: &'static str, kind: Kind, help: &str) -> &mut Self {
+    pub fn family(&mut self, name: impl Into<String>, kind: Kind, help: &str) -> &mut Self {
+        self.family = name.into();
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
         };
-        self.family = name;
+        let name = &self.family;
         // Writing to a string cannot fail.
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
         self
@@ -58,7 +59,7 @@ impl Exposition {
 
     /// One number of the family that was started last.
     pub fn sample(&mut self, labels: &[(&str, &dyn Display)], value: u64) -> &mut Self {
-        self.text.push_str(self.family);
+        self.text.push_str(&self.family);
         for (i, (name, text)) in labels.iter().enumerate() {
             let text = text.to_string().replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
             let _ = write!(self.text, "{}{name}=\"{text}\"", if i == 0 { '{' } else { ',' });

@@ -1,0 +1,117 @@
+//! The HTTP side as a whole: what its parts share, and what the binary does with it.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use auth::Claims;
+use signal::SessionId;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::watch;
+use tracing::info;
+
+use crate::directory::{Directory, NoRoom, ToRoom};
+use crate::metrics::Metrics;
+use crate::{Config, driver};
+
+/// LiveKit's HTTP and WebSocket interface, guest tokens and the page, in front of one media engine.
+#[derive(Clone)]
+pub struct Api {
+    shared: Arc<Shared>,
+}
+
+/// What connections, rooms and handlers share.
+pub(crate) struct Shared {
+    config: RwLock<Arc<Config>>,
+    pub(crate) engine: engine::Handle,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) metrics: Metrics,
+    /// How many WebSockets are open.
+    pub(crate) sessions: watch::Sender<usize>,
+    last_session: AtomicU64,
+}
+
+impl Api {
+    /// Nothing listens yet: see [`Api::serve`].
+    pub fn new(config: Config, engine: engine::Handle) -> Self {
+        let shared = Shared {
+            config: RwLock::new(Arc::new(config)),
+            engine,
+            directory: Arc::default(),
+            metrics: Metrics::default(),
+            sessions: watch::Sender::new(0),
+            last_session: AtomicU64::new(0),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Uses `config` from now on: keys and guests at once, the rest for new connections and new rooms.
+    pub fn apply(&self, config: Config) {
+        *self.shared.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+
+    /// Stops taking joins, tells every client to leave (or, with `reconnect`, to join again, which a load
+    /// balancer turns into another server) and waits until they have, for at most `grace`. Returns how many
+    /// were still there.
+    pub async fn drain(&self, reconnect: bool, grace: Duration) -> usize {
+        let rooms = self.shared.directory.drain();
+        info!(rooms = rooms.len(), sessions = *self.shared.sessions.borrow(), reconnect, "draining");
+        let everyone_gone = async {
+            for room in rooms {
+                // A room that has ended in the meantime has nobody left to tell.
+                let _ = room.inbox.send(ToRoom::Shutdown { reconnect }).await;
+            }
+            let mut sessions = self.shared.sessions.subscribe();
+            // The sender lives as long as `self`.
+            let _ = sessions.wait_for(|open| *open == 0).await;
+        };
+        match tokio::time::timeout(grace, everyone_gone).await {
+            Ok(()) => 0,
+            Err(_) => *self.shared.sessions.borrow(),
+        }
+    }
+
+    /// A page of metrics in Prometheus' text format.
+    pub fn metrics(&self) -> String {
+        crate::metrics::page(&self.shared)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl Shared {
+    pub(crate) fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn next_session(&self) -> SessionId {
+        SessionId(self.last_session.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// The way into the room called `name`. It is opened if need be and allowed, on the media worker that
+    /// has least to do.
+    pub(crate) fn room(
+        self: &Arc<Self>,
+        name: &str,
+        opener: &Claims,
+    ) -> Result<crate::directory::Entry, NoRoom> {
+        if !self.config().rooms.auto_create {
+            return self.directory.find(name);
+        }
+        self.directory.find_or_start(
+            name,
+            || self.engine.place(),
+            |place, inbox| driver::start(Arc::clone(self), place, inbox, Some(opener)),
+        )
+    }
+
+    /// A token that says what `claims` say; `None` if there is no key to sign with.
+    pub(crate) fn refresh_token(&self, claims: &Claims, lifetime: Duration) -> Option<String> {
+        let config = self.config();
+        // The key that signed the old one, if it is still there: other services may know only that one.
+        let named = config.keys.get(&claims.api_key).map(|secret| (claims.api_key.as_str(), secret));
+        let (key, secret) = named.or_else(|| config.keys.signing())?;
+        Some(auth::issue(claims, key, secret, crate::now(), lifetime))
+    }
+}

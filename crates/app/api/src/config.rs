@@ -1,0 +1,78 @@
+//! What the HTTP side is told.
+
+use std::time::Duration;
+
+use auth::ApiKeys;
+
+/// One validated snapshot; [`crate::Api::apply`] takes the next one.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Who may sign tokens.
+    pub keys: ApiKeys,
+    /// Anyone may have a token for any room from `POST /api/v1/guest-token`.
+    pub guests: bool,
+    /// What new rooms are made of.
+    pub rooms: Rooms,
+    /// Sizes and times of connections.
+    pub limits: Limits,
+}
+
+/// What new rooms are made of; a running room keeps what it began with.
+#[derive(Debug, Clone)]
+pub struct Rooms {
+    /// The first one to join makes the room.
+    pub auto_create: bool,
+    /// Bytes.
+    pub max_name: usize,
+    /// Limits and timeouts of a room, unless the token that opens it says otherwise.
+    pub rules: room::Config,
+    /// Codecs that may be published, best first.
+    pub codecs: Vec<codec::Kind>,
+    /// STUN and TURN servers that clients are told to use.
+    pub ice_servers: Vec<signal::IceServer>,
+    /// What clients are told about this server.
+    pub server: signal::Server,
+    /// Answer connectivity checks only.
+    pub ice_lite: bool,
+    /// Times and sizes of signalling.
+    pub signalling: signal::Limits,
+}
+
+/// Sizes and times of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest signal message, in bytes.
+    pub message: usize,
+    /// Messages that may wait for a client to read them.
+    pub queued_messages: usize,
+    /// Their bytes.
+    pub queued_bytes: usize,
+    /// Connections without a session at once: what anybody may make us hold in memory.
+    pub connections: usize,
+    /// For a TLS handshake, and for the head of a request.
+    pub head_timeout: Duration,
+    /// For a room to answer a join.
+    pub join_timeout: Duration,
+    /// For one message to leave.
+    pub write_timeout: Duration,
+    /// Between two WebSocket pings.
+    pub ping_interval: Duration,
+    /// Without a sign of life from a client.
+    pub silence: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message: 2 << 20,
+            queued_messages: 1024,
+            queued_bytes: 4 << 20,
+            connections: 2048,
+            head_timeout: Duration::from_secs(10),
+            join_timeout: Duration::from_secs(5),
+            write_timeout: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(10),
+            silence: Duration::from_secs(35),
+        }
+    }
+}

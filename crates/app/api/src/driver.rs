@@ -1,0 +1,196 @@
+//! One room's task: it drives the pure [`Conference`] against the media engine and its clients' queues.
+//!
+//! Owns: the loop, the clock it tells, and which queue belongs to which session. Decides nothing about the
+//! room. It never waits for a client or a media worker.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use bytes::Bytes;
+use livekit_protocol as proto;
+use prost::Message as _;
+use signal::{Conference, Input, Output, SessionId};
+use tokio::sync::{Notify, mpsc};
+use tracing::{debug, info, warn};
+
+use crate::app::Shared;
+use crate::directory::{Place, ToRoom};
+use crate::queue;
+
+/// Media events taken in one turn, so that a busy engine cannot keep clients waiting.
+const EVENTS_A_TURN: usize = 256;
+/// Messages taken in one turn.
+const MESSAGES_A_TURN: usize = 64;
+
+pub(crate) struct Driver {
+    place: Place,
+    shared: Arc<Shared>,
+    conference: Conference,
+    inbox: mpsc::Receiver<ToRoom>,
+    events: engine::Events,
+    event_bell: Arc<Notify>,
+    /// `None`: told to go, and the connection has not ended yet.
+    sessions: HashMap<SessionId, Option<queue::Sender>>,
+    ended: bool,
+}
+
+/// Starts a room's task.
+pub(crate) fn start(
+    shared: Arc<Shared>,
+    place: Place,
+    inbox: mpsc::Receiver<ToRoom>,
+    opener: Option<&auth::Claims>,
+) {
+    let event_bell = Arc::new(Notify::new());
+    let bell = Arc::clone(&event_bell);
+    let (sink, events) = engine::events(engine::Limits::default(), move || bell.notify_one());
+    if let Err(error) = shared.engine.register_room(place.entry.serial, &sink) {
+        // Its inbox closes with this return, so whoever wanted in is told that the server is busy.
+        warn!(room = %place.name, %error, "room not opened");
+        return;
+    }
+    let config = crate::opening::config(&shared, &place, opener);
+    let conference = Conference::new(crate::now(), config, crate::random());
+    info!(room = %place.name, serial = place.entry.serial, worker = place.entry.worker, "room opened");
+    shared.metrics.rooms_opened.add_one();
+    let driver = Driver {
+        place,
+        shared,
+        conference,
+        inbox,
+        events,
+        event_bell,
+        sessions: HashMap::new(),
+        ended: false,
+    };
+    tokio::spawn(driver.run());
+}
+
+impl Driver {
+    async fn run(mut self) {
+        while !self.ended {
+            let deadline = self.conference.poll_timeout();
+            tokio::select! {
+                message = self.inbox.recv() => match message {
+                    Some(message) => self.take_messages(message),
+                    None => break,
+                },
+                () = self.event_bell.notified() => self.take_events(),
+                () = sleep_until(deadline) => self.conference.handle_timeout(crate::now()),
+            }
+            self.flush();
+        }
+        self.inbox.close();
+        info!(room = %self.place.name, "room closed");
+    }
+
+    fn take_messages(&mut self, first: ToRoom) {
+        self.take(first);
+        for _ in 1..MESSAGES_A_TURN {
+            if self.ended {
+                break;
+            }
+            match self.inbox.try_recv() {
+                Ok(message) => self.take(message),
+                Err(_) => break,
+            }
+        }
+    }
+
+    fn take(&mut self, message: ToRoom) {
+        let input = match message {
+            ToRoom::Join { join, queue } => {
+                self.sessions.insert(join.session, Some(queue));
+                Input::Join(join)
+            }
+            ToRoom::Request { session, request } => {
+                if !matches!(self.sessions.get(&session), Some(Some(_))) {
+                    return;
+                }
+                Input::Request { session, request }
+            }
+            ToRoom::Closed { session } => {
+                if self.sessions.remove(&session).is_none() {
+                    return;
+                }
+                Input::SocketClosed { session }
+            }
+            ToRoom::Shutdown { reconnect } => Input::Shutdown { reconnect },
+        };
+        self.conference.handle(crate::now(), input);
+        self.flush();
+    }
+
+    fn take_events(&mut self) {
+        let now = crate::now();
+        for _ in 0..EVENTS_A_TURN {
+            let Some(event) = self.events.pop() else { return };
+            self.conference.handle(now, Input::Media(event));
+            self.flush();
+        }
+        // The bell rings only for an empty queue; what is left has to be come back for.
+        self.event_bell.notify_one();
+    }
+
+    /// Does what the conference wants done.
+    fn flush(&mut self) {
+        while let Some(output) = self.conference.poll_output() {
+            match output {
+                Output::Send { to, message } => self.send(&to, &message),
+                Output::Close { session } => {
+                    if let Some(queue) = self.sessions.get_mut(&session) {
+                        *queue = None;
+                    }
+                }
+                Output::Media(command) => self.command(command),
+                Output::RefreshToken { session, claims, lifetime } => {
+                    if let Some(token) = self.shared.refresh_token(&claims, lifetime) {
+                        let message = proto::signal_response::Message::RefreshToken(token);
+                        self.send(&[session], &proto::SignalResponse { message: Some(message) });
+                    }
+                }
+                // Nothing delivers webhooks yet, and nothing asks for what a server API would.
+                Output::Webhook(_) | Output::Reply { .. } => {}
+                Output::Ended => self.ended = true,
+            }
+        }
+        self.place.entry.participants.store(self.conference.participants(), Ordering::Relaxed);
+    }
+
+    /// Encodes once, however many it goes to.
+    fn send(&mut self, to: &[SessionId], message: &proto::SignalResponse) {
+        let encoded = Bytes::from(message.encode_to_vec());
+        for session in to {
+            let Some(Some(queue)) = self.sessions.get(session) else { continue };
+            if queue.push(encoded.clone()).is_err() {
+                queue.abort();
+                debug!(room = %self.place.name, session = session.0, "client does not read: dropped");
+                self.shared.metrics.slow_clients.add_one();
+                // The conference hears of it when the connection has ended, from the connection.
+                self.sessions.insert(*session, None);
+            }
+        }
+    }
+
+    fn command(&mut self, command: sfu::Command) {
+        if let Err(error) = self.shared.engine.send(command) {
+            self.shared.metrics.commands_refused.add_one();
+            debug!(room = %self.place.name, %error, "command refused");
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shared.engine.unregister_room(self.place.entry.serial);
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

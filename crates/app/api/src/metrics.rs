@@ -1,0 +1,84 @@
+//! What this process counts, as Prometheus reads it.
+
+use telemetry::{Counter, Exposition, Kind};
+
+use crate::app::Shared;
+
+/// Counters of the HTTP side.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics {
+    pub(crate) connections: Counter,
+    pub(crate) requests: Counter,
+    pub(crate) joins: Counter,
+    pub(crate) joins_refused: Counter,
+    pub(crate) rooms_opened: Counter,
+    pub(crate) messages_in: Counter,
+    pub(crate) messages_out: Counter,
+    pub(crate) messages_too_large: Counter,
+    pub(crate) messages_undecodable: Counter,
+    pub(crate) slow_clients: Counter,
+    pub(crate) commands_refused: Counter,
+    pub(crate) guest_tokens: Counter,
+}
+
+/// A worker's numbers that go up and down; the others only grow.
+const WORKER_GAUGES: [&str; 2] = ["busy_permille", "peers"];
+
+pub(crate) fn page(shared: &Shared) -> String {
+    let mut page = Exposition::default();
+    let (rooms, participants) = shared.directory.census();
+    let sessions = *shared.sessions.borrow();
+    let gauges = [
+        ("millrace_rooms", "Rooms that are open.", rooms),
+        ("millrace_participants", "Participants in them.", participants),
+        ("millrace_signal_sessions", "Signalling WebSockets that are open.", sessions),
+    ];
+    for (name, help, value) in gauges {
+        page.family(name, Kind::Gauge, help).sample(&[], value as u64);
+    }
+
+    let m = &shared.metrics;
+    let counters = [
+        ("millrace_http_connections_total", "Connections accepted.", &m.connections),
+        ("millrace_http_requests_total", "HTTP requests answered.", &m.requests),
+        ("millrace_joins_total", "Joins that reached a room.", &m.joins),
+        ("millrace_joins_refused_total", "Joins refused before a WebSocket opened.", &m.joins_refused),
+        ("millrace_rooms_opened_total", "Rooms opened.", &m.rooms_opened),
+        ("millrace_signal_messages_in_total", "Signal messages received.", &m.messages_in),
+        ("millrace_signal_messages_out_total", "Signal messages sent.", &m.messages_out),
+        (
+            "millrace_signal_too_large_total",
+            "Clients dropped for a message beyond the limit.",
+            &m.messages_too_large,
+        ),
+        (
+            "millrace_signal_undecodable_total",
+            "Clients dropped for a malformed message.",
+            &m.messages_undecodable,
+        ),
+        ("millrace_signal_slow_total", "Clients dropped because they did not read.", &m.slow_clients),
+        (
+            "millrace_media_commands_refused_total",
+            "Commands a media worker did not take.",
+            &m.commands_refused,
+        ),
+        ("millrace_guest_tokens_total", "Guest tokens given out.", &m.guest_tokens),
+    ];
+    for (name, help, counter) in counters {
+        page.family(name, Kind::Counter, help).sample(&[], counter.get());
+    }
+
+    let workers = shared.engine.stats();
+    for (index, (name, _)) in workers.first().map(|w| w.named()).into_iter().flatten().enumerate() {
+        let gauge = WORKER_GAUGES.contains(&name);
+        let (kind, of) = if gauge { (Kind::Gauge, "gauge") } else { (Kind::Counter, "counter") };
+        let family =
+            if gauge { format!("millrace_worker_{name}") } else { format!("millrace_worker_{name}_total") };
+        page.family(family, kind, &format!("Media worker {of}: {}.", name.replace('_', " ")));
+        for (worker, stats) in workers.iter().enumerate() {
+            let value = stats.named().nth(index).map_or(0, |(_, value)| value);
+            page.sample(&[("worker", &worker)], value);
+        }
+    }
+    page.finish()
+}

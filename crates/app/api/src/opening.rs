@@ -1,0 +1,76 @@
+//! What a room is made of when it opens: this server's settings, and what the token of the first one asks.
+
+use std::time::Duration;
+
+use auth::Claims;
+use livekit_protocol::RoomConfiguration;
+use tracing::debug;
+
+use crate::app::Shared;
+use crate::directory::Place;
+
+/// The configuration of the room at `place`, opened by whoever holds `opener`.
+pub(crate) fn config(shared: &Shared, place: &Place, opener: Option<&Claims>) -> signal::Config {
+    let rooms = &shared.config().rooms;
+    let mut rules = rooms.rules.clone();
+    if let Some(asked) = opener.and_then(|claims| claims.room_config.as_ref()) {
+        match serde_json::from_value::<RoomConfiguration>(asked.clone()) {
+            Ok(asked) => apply(&mut rules, &asked),
+            Err(error) => debug!(room = %place.name, %error, "roomConfig of the token is not understood"),
+        }
+    }
+    signal::Config {
+        room: place.name.clone(),
+        serial: place.entry.serial,
+        rules,
+        codecs: rooms.codecs.clone(),
+        ice_servers: rooms.ice_servers.clone(),
+        server: rooms.server.clone(),
+        media: signal::Media {
+            fingerprint: shared.engine.fingerprint(),
+            candidates: (0..shared.engine.workers()).map(|w| shared.engine.candidates(w)).collect(),
+            ice_lite: rooms.ice_lite,
+        },
+        limits: rooms.signalling.clone(),
+    }
+}
+
+/// What is zero or empty is not asked for.
+fn apply(rules: &mut room::Config, asked: &RoomConfiguration) {
+    if asked.empty_timeout > 0 {
+        rules.empty_timeout = Duration::from_secs(asked.empty_timeout.into());
+    }
+    if asked.departure_timeout > 0 {
+        rules.departure_timeout = Duration::from_secs(asked.departure_timeout.into());
+    }
+    if asked.max_participants > 0 {
+        rules.max_participants = asked.max_participants;
+    }
+    if !asked.metadata.is_empty() && asked.metadata.len() <= rules.max_metadata {
+        rules.metadata.clone_from(&asked.metadata);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_changes_only_what_it_names() {
+        let asked =
+            serde_json::json!({"maxParticipants": 5, "metadata": "m", "emptyTimeout": 0, "unheardOf": true});
+        let asked: RoomConfiguration = serde_json::from_value(asked).unwrap();
+        let mut rules = room::Config { departure_timeout: Duration::from_secs(7), ..room::Config::default() };
+        apply(&mut rules, &asked);
+        assert_eq!((rules.max_participants, rules.metadata.as_str()), (5, "m"));
+        assert_eq!(rules.departure_timeout, Duration::from_secs(7));
+        assert_eq!(rules.empty_timeout, room::Config::default().empty_timeout);
+    }
+
+    #[test]
+    fn metadata_beyond_the_limit_is_not_taken() {
+        let mut rules = room::Config { max_metadata: 3, ..room::Config::default() };
+        apply(&mut rules, &RoomConfiguration { metadata: "four".into(), ..RoomConfiguration::default() });
+        assert_eq!(rules.metadata, "");
+    }
+}
