@@ -25,7 +25,7 @@ fn unit(kind: u8, first: Option<u8>, seen: &mut Summary) {
     let first_slice = kind < 32 && first.is_some_and(|b| b & 0x80 != 0);
     seen.starts_frame |= first_slice || matches!(kind, VPS | SPS | PPS | ACCESS_UNIT_DELIMITER | PREFIX_SEI);
     // Sub-layer non-reference pictures have even types below 16.
-    seen.discardable &= kind < 16 && kind % 2 == 0;
+    seen.discardable &= kind < 16 && kind.is_multiple_of(2);
 }
 
 /// What forwarding asks. Decoding order numbers (`sprop-max-don-diff` above 0) are not supported.
@@ -59,7 +59,7 @@ pub fn inspect(payload: &[u8]) -> Result<Summary, Malformed> {
             if fu & 0x80 != 0 {
                 unit(kind, Some(first), &mut seen);
             } else {
-                seen.discardable = kind < 16 && kind % 2 == 0;
+                seen.discardable = kind < 16 && kind.is_multiple_of(2);
             }
         }
         kind if kind < AGGREGATION => {

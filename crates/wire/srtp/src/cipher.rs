@@ -12,7 +12,14 @@ use crate::{Profile, RTCP_HEADER, RTCP_TRAILER};
 /// A session key of one direction, for RTP or for RTCP.
 pub(crate) enum Cipher {
     Gcm { key: LessSafeKey, salt: [u8; 12] },
-    Cm { key: EncryptingKey, mac: hmac::Key, salt: [u8; 16] },
+    Cm(Box<CounterMode>),
+}
+
+/// AES-CM and its authenticator; boxed, being three times as large as GCM's key and the rarer one.
+pub(crate) struct CounterMode {
+    key: EncryptingKey,
+    mac: hmac::Key,
+    salt: [u8; 16],
 }
 
 /// Verification failed, or a length makes no sense.
@@ -28,11 +35,11 @@ impl Cipher {
                 let key = UnboundCipherKey::new(&AES_128, key).map_err(|_| KeyError::Refused)?;
                 let mut padded = [0; 16];
                 padded.get_mut(..salt.len()).ok_or(KeyError::Refused)?.copy_from_slice(salt);
-                return Ok(Self::Cm {
+                return Ok(Self::Cm(Box::new(CounterMode {
                     key: EncryptingKey::ctr(key).map_err(|_| KeyError::Refused)?,
                     mac: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, auth),
                     salt: padded,
-                });
+                })));
             }
             Profile::AeadAes128Gcm => &AES_128_GCM,
             Profile::AeadAes256Gcm => &AES_256_GCM,
@@ -52,9 +59,9 @@ impl Cipher {
     ) -> Result<Tag, Failed> {
         match self {
             Self::Gcm { key, salt } => seal_gcm(key, gcm_nonce(salt, ssrc, index), header, body),
-            Self::Cm { key, mac, salt } => {
-                apply_cm(key, salt, ssrc, index, body)?;
-                Ok(cm_tag(mac, &[header, body, &rollover(index)]))
+            Self::Cm(cm) => {
+                cm.apply(ssrc, index, body)?;
+                Ok(cm.tag(&[header, body, &rollover(index)]))
             }
         }
     }
@@ -70,10 +77,10 @@ impl Cipher {
     ) -> Result<(), Failed> {
         match self {
             Self::Gcm { key, salt } => open_gcm(key, gcm_nonce(salt, ssrc, index), header, body, tag),
-            Self::Cm { key, mac, salt } => {
-                let expected = cm_tag(mac, &[header, body, &rollover(index)]);
+            Self::Cm(cm) => {
+                let expected = cm.tag(&[header, body, &rollover(index)]);
                 verify_cm(&expected, tag)?;
-                apply_cm(key, salt, ssrc, index, body)
+                cm.apply(ssrc, index, body)
             }
         }
     }
@@ -92,9 +99,9 @@ impl Cipher {
                 let aad = rtcp_aad(header, trailer)?;
                 seal_gcm(key, gcm_nonce(salt, ssrc, u64::from(index)), &aad, body)
             }
-            Self::Cm { key, mac, salt } => {
-                apply_cm(key, salt, ssrc, u64::from(index), body)?;
-                Ok(cm_tag(mac, &[header, body, &trailer]))
+            Self::Cm(cm) => {
+                cm.apply(ssrc, u64::from(index), body)?;
+                Ok(cm.tag(&[header, body, &trailer]))
             }
         }
     }
@@ -114,10 +121,10 @@ impl Cipher {
                 let aad = rtcp_aad(header, trailer)?;
                 open_gcm(key, gcm_nonce(salt, ssrc, u64::from(index)), &aad, body, tag)
             }
-            Self::Cm { key, mac, salt } => {
-                let expected = cm_tag(mac, &[header, body, &trailer]);
+            Self::Cm(cm) => {
+                let expected = cm.tag(&[header, body, &trailer]);
                 verify_cm(&expected, tag)?;
-                apply_cm(key, salt, ssrc, u64::from(index), body)
+                cm.apply(ssrc, u64::from(index), body)
             }
         }
     }
@@ -156,33 +163,30 @@ fn rtcp_aad(header: &[u8], trailer: [u8; RTCP_TRAILER]) -> Result<[u8; RTCP_HEAD
     Ok(aad)
 }
 
-/// XORs the key stream over `body`: RFC 3711 section 4.1.1. The salt's and the counter's last 16 bits are
-/// the block counter, which a datagram cannot exhaust.
-fn apply_cm(
-    key: &EncryptingKey,
-    salt: &[u8; 16],
-    ssrc: u32,
-    index: u64,
-    body: &mut [u8],
-) -> Result<(), Failed> {
-    let word = (u128::from(ssrc) << 64) | (u128::from(index & 0xffff_ffff_ffff) << 16);
-    let iv = (u128::from_be_bytes(*salt) ^ word).to_be_bytes();
-    key.less_safe_encrypt(body, EncryptionContext::Iv128(FixedLength::from(iv))).map_err(|_| Failed)?;
-    Ok(())
-}
+impl CounterMode {
+    /// XORs the key stream over `body`: RFC 3711 section 4.1.1. The salt's and the counter's last 16 bits
+    /// are the block counter, which a datagram cannot exhaust.
+    fn apply(&self, ssrc: u32, index: u64, body: &mut [u8]) -> Result<(), Failed> {
+        let word = (u128::from(ssrc) << 64) | (u128::from(index & 0xffff_ffff_ffff) << 16);
+        let iv = (u128::from_be_bytes(self.salt) ^ word).to_be_bytes();
+        let context = EncryptionContext::Iv128(FixedLength::from(iv));
+        self.key.less_safe_encrypt(body, context).map_err(|_| Failed)?;
+        Ok(())
+    }
 
-/// HMAC-SHA1 over `parts`; the first ten bytes are the tag, RFC 3711 section 4.2.
-fn cm_tag(mac: &hmac::Key, parts: &[&[u8]]) -> Tag {
-    let mut context = hmac::Context::with_key(mac);
-    for part in parts {
-        context.update(part);
+    /// HMAC-SHA1 over `parts`; the first ten bytes are the tag, RFC 3711 section 4.2.
+    fn tag(&self, parts: &[&[u8]]) -> Tag {
+        let mut context = hmac::Context::with_key(&self.mac);
+        for part in parts {
+            context.update(part);
+        }
+        let full = context.sign();
+        let mut tag = [0; 16];
+        for (to, from) in tag.iter_mut().zip(full.as_ref()) {
+            *to = *from;
+        }
+        tag
     }
-    let full = context.sign();
-    let mut tag = [0; 16];
-    for (to, from) in tag.iter_mut().zip(full.as_ref()) {
-        *to = *from;
-    }
-    tag
 }
 
 fn verify_cm(expected: &Tag, tag: &[u8]) -> Result<(), Failed> {

@@ -151,7 +151,7 @@ mod tests {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let roll = state >> 33;
             base += roll % 3;
-            if roll % 501 == 0 {
+            if roll.is_multiple_of(501) {
                 base += 200;
             }
             let index = base - (roll >> 8) % 200;

@@ -72,7 +72,7 @@ impl<'a> Writer<'a> {
 
     /// Fills the last byte with zeros; `None` if it did not all fit.
     pub(crate) fn finish(mut self) -> Option<usize> {
-        while self.at % 8 != 0 {
+        while !self.at.is_multiple_of(8) {
             self.f(1, 0);
         }
         let len = self.at / 8;

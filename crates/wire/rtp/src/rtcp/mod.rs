@@ -85,11 +85,8 @@ impl<'a> Iterator for Packets<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        match split(self.rest) {
-            Ok((fmt, kind, body, rest)) => {
-                self.rest = rest;
-                Some(read(fmt, kind, body))
-            }
+        match Raw::split_off(&mut self.rest) {
+            Ok(raw) => Some(raw.read()),
             Err(e) => {
                 self.rest = &[];
                 Some(Err(e))
@@ -98,37 +95,50 @@ impl<'a> Iterator for Packets<'a> {
     }
 }
 
-/// Splits the first packet off: count, type, body without padding, what follows.
-fn split(bytes: &[u8]) -> Result<(u8, u8, &[u8], &[u8]), Malformed> {
-    let Some((&[first, kind, l0, l1], after)) = bytes.split_first_chunk::<4>() else {
-        return Err(Malformed::Truncated);
-    };
-    if first >> 6 != 2 {
-        return Err(Malformed::Version);
-    }
-    let len = 4 * usize::from(u16::from_be_bytes([l0, l1]));
-    let (mut body, rest) = after.split_at_checked(len).ok_or(Malformed::Length)?;
-    if first & 0x20 != 0 {
-        let count = usize::from(*body.last().ok_or(Malformed::Padding)?);
-        let kept = body.len().checked_sub(count).filter(|_| count != 0).ok_or(Malformed::Padding)?;
-        body = body.get(..kept).unwrap_or_default();
-    }
-    Ok((first & 0x1f, kind, body, rest))
+/// A packet whose body is not read yet.
+struct Raw<'a> {
+    fmt: u8,
+    kind: u8,
+    /// Without padding.
+    body: &'a [u8],
 }
 
-fn read(fmt: u8, kind: u8, body: &[u8]) -> Result<Packet<'_>, Malformed> {
-    Ok(match (kind, fmt) {
-        (kind::SENDER_REPORT, _) => Packet::SenderReport(SenderReport::read(fmt, body)?),
-        (kind::RECEIVER_REPORT, _) => Packet::ReceiverReport(ReceiverReport::read(fmt, body)?),
-        (kind::SDES, _) => Packet::Sdes(Sdes::new(fmt, body)),
-        (kind::BYE, _) => Packet::Bye(Bye::read(fmt, body)?),
-        (kind::TRANSPORT_FEEDBACK, fmt::NACK) => Packet::Nack(Nack::read(body)?),
-        (kind::TRANSPORT_FEEDBACK, fmt::TRANSPORT_CC) => Packet::Transport(TransportFeedback::read(body)?),
-        (kind::PAYLOAD_FEEDBACK, fmt::PLI) => Packet::Pli(Pli::read(body)?),
-        (kind::PAYLOAD_FEEDBACK, fmt::FIR) => Packet::Fir(Fir::read(body)?),
-        (kind::PAYLOAD_FEEDBACK, fmt::APPLICATION) if Remb::is(body) => Packet::Remb(Remb::read(body)?),
-        _ => Packet::Other { kind, fmt },
-    })
+impl<'a> Raw<'a> {
+    fn split_off(bytes: &mut &'a [u8]) -> Result<Self, Malformed> {
+        let Some((&[first, kind, l0, l1], after)) = bytes.split_first_chunk::<4>() else {
+            return Err(Malformed::Truncated);
+        };
+        if first >> 6 != 2 {
+            return Err(Malformed::Version);
+        }
+        let len = 4 * usize::from(u16::from_be_bytes([l0, l1]));
+        let (mut body, rest) = after.split_at_checked(len).ok_or(Malformed::Length)?;
+        if first & 0x20 != 0 {
+            let count = usize::from(*body.last().ok_or(Malformed::Padding)?);
+            let kept = body.len().checked_sub(count).filter(|_| count != 0).ok_or(Malformed::Padding)?;
+            body = body.get(..kept).unwrap_or_default();
+        }
+        *bytes = rest;
+        Ok(Self { fmt: first & 0x1f, kind, body })
+    }
+
+    fn read(self) -> Result<Packet<'a>, Malformed> {
+        let Self { fmt, kind, body } = self;
+        Ok(match (kind, fmt) {
+            (kind::SENDER_REPORT, _) => Packet::SenderReport(SenderReport::read(fmt, body)?),
+            (kind::RECEIVER_REPORT, _) => Packet::ReceiverReport(ReceiverReport::read(fmt, body)?),
+            (kind::SDES, _) => Packet::Sdes(Sdes::new(fmt, body)),
+            (kind::BYE, _) => Packet::Bye(Bye::read(fmt, body)?),
+            (kind::TRANSPORT_FEEDBACK, fmt::NACK) => Packet::Nack(Nack::read(body)?),
+            (kind::TRANSPORT_FEEDBACK, fmt::TRANSPORT_CC) => {
+                Packet::Transport(TransportFeedback::read(body)?)
+            }
+            (kind::PAYLOAD_FEEDBACK, fmt::PLI) => Packet::Pli(Pli::read(body)?),
+            (kind::PAYLOAD_FEEDBACK, fmt::FIR) => Packet::Fir(Fir::read(body)?),
+            (kind::PAYLOAD_FEEDBACK, fmt::APPLICATION) if Remb::is(body) => Packet::Remb(Remb::read(body)?),
+            _ => Packet::Other { kind, fmt },
+        })
+    }
 }
 
 /// Reads the 32-bit number at `at`.

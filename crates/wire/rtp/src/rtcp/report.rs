@@ -134,10 +134,10 @@ impl<'a> Sdes<'a> {
         std::iter::from_fn(move || {
             while left > 0 {
                 left -= 1;
-                let (ssrc, name, after) = read_chunk(rest)?;
-                rest = after;
-                if let Some(name) = name {
-                    return Some((ssrc, name));
+                let chunk = Chunk::read(rest)?;
+                rest = chunk.rest;
+                if let Some(name) = chunk.cname {
+                    return Some((chunk.ssrc, name));
                 }
             }
             None
@@ -145,24 +145,33 @@ impl<'a> Sdes<'a> {
     }
 }
 
-/// One chunk: its source, its canonical name if any, and what follows.
-fn read_chunk(bytes: &[u8]) -> Option<(Ssrc, Option<&[u8]>, &[u8])> {
-    let ssrc = Ssrc(word(bytes, 0).ok()?);
-    let mut name = None;
-    let mut at = 4;
-    loop {
-        let item = *bytes.get(at)?;
-        if item == 0 {
-            // The list ends with zeros up to the next 32-bit boundary.
-            let end = (at + 1).next_multiple_of(4).min(bytes.len());
-            return Some((ssrc, name, bytes.get(end..)?));
+/// What a source says of itself.
+struct Chunk<'a> {
+    ssrc: Ssrc,
+    cname: Option<&'a [u8]>,
+    /// What follows the chunk.
+    rest: &'a [u8],
+}
+
+impl<'a> Chunk<'a> {
+    fn read(bytes: &'a [u8]) -> Option<Self> {
+        let ssrc = Ssrc(word(bytes, 0).ok()?);
+        let mut cname = None;
+        let mut at = 4;
+        loop {
+            let item = *bytes.get(at)?;
+            if item == 0 {
+                // The list ends with zeros up to the next 32-bit boundary.
+                let end = (at + 1).next_multiple_of(4);
+                return Some(Self { ssrc, cname, rest: bytes.get(end..)? });
+            }
+            let len = usize::from(*bytes.get(at + 1)?);
+            let text = bytes.get(at + 2..at + 2 + len)?;
+            if item == CNAME {
+                cname = cname.or(Some(text));
+            }
+            at += 2 + len;
         }
-        let len = usize::from(*bytes.get(at + 1)?);
-        let text = bytes.get(at + 2..at + 2 + len)?;
-        if item == CNAME {
-            name = name.or(Some(text));
-        }
-        at += 2 + len;
     }
 }
 
