@@ -9,6 +9,9 @@ import { MeetingPage } from "../pages/MeetingPage";
 import "../ui/tokens.css";
 import "../ui/base.css";
 
+// The client library constructs a receiver for people it makes up, which browsers forbid.
+window.RTCRtpReceiver = function Receiver() {} as unknown as typeof RTCRtpReceiver;
+
 const wish = new URLSearchParams(location.search);
 const room = new Room();
 const root = createRoot(document.getElementById("root") as HTMLElement);

@@ -21,7 +21,10 @@ const LONGEST = 4000;
 export function Chat({ messages, send, onClose }: ChatProps) {
   const { localParticipant } = useLocalParticipant();
   const end = useRef<HTMLDivElement>(null);
-  useEffect(() => end.current?.scrollIntoView({ block: "end" }), [messages.length]);
+  useEffect(() => {
+    // Newer browsers return a promise, which an effect must not.
+    void end.current?.scrollIntoView({ block: "end" });
+  }, [messages.length]);
   const groups = gather(messages.map((message) => ({ ...message, author: message.from?.identity ?? "" })));
   return (
     <Panel title="Chat" onClose={onClose}>

@@ -70,7 +70,7 @@ function Grid({
 
   return (
     <div className="stage">
-      <div className="stage-grid" ref={ref} style={{ "--row": `${grid.columns * (grid.width + GAP)}px` } as React.CSSProperties}>
+      <div className="stage-grid" ref={ref} style={{ "--row": `${grid.columns * (grid.width + GAP) - GAP + 1}px` } as React.CSSProperties}>
         <div className="stage-rows">
           {space.width > 0 &&
             visible.map((track) => (

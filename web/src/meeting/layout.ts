@@ -10,9 +10,9 @@ export interface Grid extends Size {
   rows: number;
 }
 
-/** Cameras send 16:9; a tile may be cut to anything between these. */
+/** Cameras send 16:9; a tile may be cut to anything between this and the tallest that its space allows. */
 const WIDEST = 16 / 9;
-const TALLEST = 3 / 4;
+const TALLEST = { landscape: 4 / 3, portrait: 3 / 4 };
 
 /** Below this a face is not worth showing, in CSS pixels. */
 const SMALLEST: Size = { width: 150, height: 112 };
@@ -42,16 +42,17 @@ export function capacity(space: Size, gap: number): number {
 }
 
 function fit(space: Size, columns: number, rows: number, gap: number): Size {
+  const tallest = space.width > space.height ? TALLEST.landscape : TALLEST.portrait;
   const width = Math.max(0, (space.width - gap * (columns - 1)) / columns);
   const height = Math.max(0, (space.height - gap * (rows - 1)) / rows);
   return {
     width: Math.floor(Math.min(width, height * WIDEST)),
-    height: Math.floor(Math.min(height, width / TALLEST)),
+    height: Math.floor(Math.min(height, width / tallest)),
   };
 }
 
-/** Area seen, less a part of what has to be cut away to fill the tile. */
+/** Area seen. What has to be cut from a 16:9 picture to fill the tile counts a little less. */
 function usefulness({ width, height }: Size): number {
   const uncut = Math.min(width, height * WIDEST) * Math.min(height, width / WIDEST);
-  return uncut + 0.4 * (width * height - uncut);
+  return uncut + 0.8 * (width * height - uncut);
 }

@@ -1,5 +1,5 @@
 import type { LocalVideoTrack, Room } from "livekit-client";
-import { Camera, CameraOff, Dices, LoaderCircle, Mic, MicOff, Video, Volume2 } from "lucide-react";
+import { Dices, LoaderCircle, Mic, MicOff, Video, VideoOff, Volume2 } from "lucide-react";
 import { type FormEvent, useEffect, useRef, useState } from "react";
 import { faultInWords, useDevices } from "../lobby/devices";
 import { enterRoom } from "../lobby/enter";
@@ -84,7 +84,7 @@ export function LobbyPage({ invitedTo, onJoined }: LobbyProps) {
               label={preferences.cameraOn ? "Turn camera off" : "Turn camera on"}
               onClick={() => prefer({ cameraOn: !preferences.cameraOn })}
             >
-              {preferences.cameraOn && !camera.fault ? <Camera /> : <CameraOff />}
+              {preferences.cameraOn && !camera.fault ? <Video /> : <VideoOff />}
             </IconButton>
           </div>
         </div>

@@ -58,6 +58,7 @@ function Meeting({ room, name }: Omit<MeetingProps, "onLeft">) {
         {side === "people" && <People room={name} onClose={close} />}
         <ConnectionNote />
         <SoundPrompt room={room} />
+        <AloneNote name={name} />
       </div>
       <Controls
         switches={switches}
@@ -84,6 +85,19 @@ function TopBar({ name, peopleOpen, onPeople }: { name: string; peopleOpen: bool
   );
 }
 
+/** Somebody who is first wants to know how the others get here. */
+function AloneNote({ name }: { name: string }) {
+  const alone = useParticipants().length < 2;
+  const connected = useConnectionState() === ConnectionState.Connected;
+  if (!alone || !connected) return null;
+  return (
+    <div className="alone-note">
+      <p>Nobody else is here yet. Send the link to whoever you want to meet.</p>
+      <InviteButton room={name} />
+    </div>
+  );
+}
+
 /** What the connection is doing when it is not simply there. */
 function ConnectionNote() {
   const state = useConnectionState();
@@ -95,7 +109,7 @@ function ConnectionNote() {
     [ConnectionState.Disconnected]: undefined,
   }[state];
   return (
-    <div role="status" aria-live="assertive">
+    <div className="connection-notes" role="status" aria-live="assertive">
       {words && (
         <div className="connection-note">
           <LoaderCircle className="spin" aria-hidden />
