@@ -28,6 +28,8 @@ pub struct Config {
     pub data_queue_bytes: usize,
     /// Events that wait for the driver before data channels are no longer read.
     pub event_queue: usize,
+    /// What is common to all transports.
+    pub transport: peer::Config,
 }
 
 impl Default for Config {
@@ -44,6 +46,7 @@ impl Default for Config {
             audio_active_level: 35,
             data_queue_bytes: 1 << 20,
             event_queue: 4096,
+            transport: peer::Config::default(),
         }
     }
 }

@@ -5,23 +5,31 @@
 //! sockets or threads: [`Command`]s and datagrams come in, [`Event`]s and datagrams go out, and the time is
 //! an argument.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods))] // a test may pick any moment to begin at
+
 mod api;
 mod config;
 mod consumer;
 mod counters;
 mod gate;
+mod inspect;
 mod levels;
 mod link;
+mod lipsync;
 mod outbox;
 mod packet;
+mod peer_state;
+mod producer;
 mod recv;
 mod ring;
 mod router;
 mod schedule;
+mod ssrc;
 
 pub use api::*;
 pub use config::Config;
 pub use counters::{Counters, Drops, Repair, Traffic};
 pub use link::{Link, LinkBatch, LinkParams, Mapping};
-pub use outbox::{Entry, MAX_RUN_BYTES, MAX_SEGMENTS, Outbox, Path, Run, Runs};
+pub use outbox::{Entry, MAX_RUN_BYTES, MAX_SEGMENTS, Outbox, Run, Runs};
+pub use peer::Path;
 pub use router::Router;

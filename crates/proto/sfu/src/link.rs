@@ -5,6 +5,8 @@
 //! Packets cross in the clear and before rewriting, each batch once for all workers, which copy what they
 //! subscribed to into caches of their own.
 
+use std::sync::Arc;
+
 use crate::api::{CodecParams, Kind, ProducerId};
 use crate::packet::Meta;
 
@@ -23,6 +25,8 @@ pub enum Link {
     Params { producer: ProducerId, params: Box<LinkParams> },
     /// From the publisher's router: a sender report, on this process's clock.
     Report { producer: ProducerId, encoding: u8, mapping: Mapping },
+    /// From the publisher's router: the encodings that arrive, a bit each.
+    Arriving { producer: ProducerId, encodings: u8 },
     /// From the publisher's router: the track has ended, or never was.
     Gone { producer: ProducerId },
 }
@@ -89,5 +93,57 @@ impl LinkBatch {
     fn clear(&mut self) {
         self.bytes.clear();
         self.packets.clear();
+    }
+}
+
+/// Batches that may be on their way at once before new ones are made: rings between workers are short.
+const POOLED: usize = 64;
+
+/// Buffers of batches, used again when all workers are done with them.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    batches: Vec<Arc<LinkBatch>>,
+    next: usize,
+}
+
+impl Pool {
+    /// Fills a batch that nobody reads any more.
+    pub(crate) fn take(&mut self, fill: impl FnOnce(&mut LinkBatch)) -> Arc<LinkBatch> {
+        for _ in 0..self.batches.len() {
+            self.next = (self.next + 1) % self.batches.len();
+            if let Some(shared) = self.batches.get_mut(self.next)
+                && let Some(batch) = Arc::get_mut(shared)
+            {
+                batch.clear();
+                fill(batch);
+                return Arc::clone(shared);
+            }
+        }
+        let mut batch = LinkBatch::default();
+        fill(&mut batch);
+        let batch = Arc::new(batch);
+        if self.batches.len() < POOLED {
+            self.batches.push(Arc::clone(&batch));
+        }
+        batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_used_again_when_its_last_reader_is_done() {
+        let mut pool = Pool::default();
+        let meta = Meta::for_test(std::time::Instant::now());
+        let a = pool.take(|b| b.push(ProducerId(1), 0, meta, b"abc"));
+        let b = pool.take(|b| b.push(ProducerId(1), 1, meta, b"de"));
+        assert_eq!(a.iter().next().map(|(p, bytes)| (p.encoding, bytes)), Some((0, &b"abc"[..])));
+        let address = Arc::as_ptr(&a);
+        drop(a);
+        let c = pool.take(|b| assert!(b.is_empty()));
+        assert_eq!(Arc::as_ptr(&c), address);
+        assert_eq!(b.iter().next().map(|(p, bytes)| (p.encoding, bytes)), Some((1, &b"de"[..])));
     }
 }

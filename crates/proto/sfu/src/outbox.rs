@@ -3,22 +3,13 @@
 //! Owns: the layout that a driver needs for GSO. Datagrams lie back to back in the order in which they were
 //! written, so those of one subscriber are neighbours. Knows nothing of sockets or of what the bytes mean.
 
-use std::net::SocketAddr;
+use peer::Path;
 
 /// Segments that one UDP GSO send may carry: `UDP_MAX_SEGMENTS` of Linux before 6.9.
 pub const MAX_SEGMENTS: usize = 64;
 
 /// Bytes of one GSO send: the largest UDP payload over IPv4, RFC 768 and RFC 791.
 pub const MAX_RUN_BYTES: usize = 65_507;
-
-/// The pair of addresses a datagram travels between.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Path {
-    /// Ours.
-    pub local: SocketAddr,
-    /// The far end's.
-    pub remote: SocketAddr,
-}
 
 /// One datagram in an [`Outbox`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -111,6 +111,23 @@ impl Meta {
         self.carried[which as usize].of(packet)
     }
 
+    /// A packet without a payload.
+    pub(crate) fn blank(at: Instant, codec: u8) -> Self {
+        Self {
+            at,
+            seq: 0,
+            epoch: 0,
+            timestamp: 0,
+            marker: false,
+            codec,
+            pad: false,
+            payload: Span::default(),
+            carried: Default::default(),
+            frame: Frame::default(),
+            vp8: None,
+        }
+    }
+
     /// What decides a packet's size once its header is rewritten.
     pub(crate) fn weight(&self) -> u32 {
         self.carried.iter().map(|s| u32::from(s.len)).sum::<u32>() + u32::from(self.payload.len)
@@ -198,19 +215,7 @@ pub(crate) struct Received {
 impl Meta {
     /// A packet that says nothing but when it came.
     pub(crate) fn for_test(at: Instant) -> Self {
-        Self {
-            at,
-            seq: 0,
-            epoch: 0,
-            timestamp: 0,
-            marker: false,
-            codec: 0,
-            pad: false,
-            payload: Span::default(),
-            carried: Default::default(),
-            frame: Frame::default(),
-            vp8: None,
-        }
+        Self { payload: Span { start: 12, len: 1 }, ..Self::blank(at, 0) }
     }
 }
 

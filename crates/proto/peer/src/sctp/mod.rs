@@ -172,6 +172,11 @@ impl Sctp {
         }
     }
 
+    /// Whether a channel gives a message up that does not arrive.
+    pub(crate) fn is_lossy(&self, channel: ChannelId) -> bool {
+        self.channels.iter().any(|c| c.id == Some(channel.0) && c.is_lossy())
+    }
+
     /// Queues a message.
     pub(crate) fn send(
         &mut self,

@@ -264,6 +264,11 @@ impl Transport {
         }
     }
 
+    /// Whether a channel gives a message up that does not arrive, whoever opened it.
+    pub fn is_lossy(&self, channel: ChannelId) -> bool {
+        self.sctp.as_ref().is_some_and(|sctp| sctp.is_lossy(channel))
+    }
+
     /// Bytes of a channel that the far end has not acknowledged.
     pub fn buffered_amount(&mut self, channel: ChannelId) -> usize {
         self.sctp.as_mut().map_or(0, |sctp| sctp.buffered_amount(channel))

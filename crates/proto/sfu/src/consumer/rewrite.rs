@@ -186,9 +186,14 @@ impl Rewrite {
         newest.wrapping_add_signed(i64::from(seq.wrapping_sub(newest as u16) as i16))
     }
 
-    /// A number and the newest timestamp for a packet without a source.
-    pub(crate) fn last_timestamp(&self) -> Option<(Instant, u32)> {
-        self.last.at.map(|at| (at, self.last.timestamp))
+    /// Whether a number lies among the last `count`.
+    pub(crate) fn is_recent(&self, seq: u64, count: usize) -> bool {
+        seq < self.next && seq.saturating_add(count as u64) >= self.next
+    }
+
+    /// The encoding that was begun last, and its epoch.
+    pub(crate) fn encoding(&self) -> Option<(u8, u16)> {
+        self.segments[self.newest].map(|s| (s.encoding, s.epoch))
     }
 
     fn segment(&self, encoding: u8, meta: &Meta) -> Option<(bool, Segment)> {

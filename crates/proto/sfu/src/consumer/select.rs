@@ -46,6 +46,8 @@ pub(crate) struct Select {
 #[derive(Debug, Default)]
 struct Layers {
     spatial: u8,
+    /// Highest spatial layer that was ever there.
+    seen: u8,
     temporal: u8,
     /// Timestamp of the picture that is being forwarded: layers change between pictures only.
     picture: Option<u32>,
@@ -63,7 +65,11 @@ impl Select {
 
     /// The layer the subscriber gets, as it counts them: encodings, or layers inside one.
     pub(crate) fn layer(&self) -> Option<u8> {
-        if self.shape.svc { self.current.map(|_| self.layers.spatial) } else { self.current() }
+        if self.shape.svc {
+            self.current.map(|_| self.layers.spatial.min(self.layers.seen))
+        } else {
+            self.current()
+        }
     }
 
     /// Encodings that are forwarded or waited for, a bit each.
@@ -94,6 +100,11 @@ impl Select {
         self.target = below.or(above).or(self.target).or(Some(highest)).map(|t| t.min(count - 1));
     }
 
+    /// Takes what is known of the track.
+    pub(crate) fn set_shape(&mut self, shape: Shape) {
+        self.shape = shape;
+    }
+
     /// Takes what the subscriber asks for. Pausing forgets the current encoding: nobody can decode on from
     /// the middle.
     pub(crate) fn set_wish(&mut self, wish: Wish) {
@@ -114,6 +125,10 @@ impl Select {
         if self.wish.paused {
             return Choice::Ignore;
         }
+        if meta.payload.is_empty() {
+            // Padding that the publisher's stream counts.
+            return if self.current == Some((encoding, meta.epoch)) { Choice::Skip } else { Choice::Ignore };
+        }
         let here = (encoding, meta.epoch);
         if !self.shape.video {
             let begins = self.current != Some(here);
@@ -124,6 +139,7 @@ impl Select {
                 Choice::Forward { end: meta.marker }
             };
         }
+        self.layers.seen = self.layers.seen.max(meta.frame.spatial);
         if self.current == Some(here) {
             return self.choose_layer(meta);
         }

@@ -42,6 +42,8 @@ pub(crate) struct Stamp {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sent {
     pub(crate) source: Source,
+    /// Index of the publisher's codec.
+    pub(crate) codec: u8,
     pub(crate) stamp: Stamp,
     pub(crate) at: Instant,
 }
@@ -56,6 +58,11 @@ pub(crate) struct SentLog {
 impl SentLog {
     pub(crate) fn new(video: bool) -> Self {
         Self { slots: Vec::new(), len: if video { VIDEO_PACKETS } else { AUDIO_PACKETS } }
+    }
+
+    /// Packets remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
     /// Remembers a packet; what was in its place is forgotten, unless that is newer.

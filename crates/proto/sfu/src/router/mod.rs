@@ -1,88 +1,178 @@
 //! The whole SFU of one worker.
+//!
+//! Owns: peers, producers and consumers in slabs, and the tables that lead to them. What is done with them
+//! is cut by occasion: `command` (told by signalling), `ingress` (a datagram came), `media` (it was RTP),
+//! `reports` (it was RTCP), `fan_out` (media leaves), `transmit` (everything else leaves), `timers`
+//! (nothing came), `crossing` (other workers), `data` (data channels).
 
+mod command;
+mod crossing;
+mod data;
+mod fan_out;
+mod ingress;
+mod media;
+mod reports;
+mod timers;
+mod transmit;
+
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use clock::Time;
+use slab::Slab;
 
-use crate::api::{Command, Event};
-use crate::link::{Link, LinkBatch};
-use crate::{Counters, Outbox};
+use crate::api::{ConsumerId, Event, PeerId, ProducerId};
+use crate::consumer::Consumer;
+use crate::link::{Link, LinkBatch, Pool};
+use crate::peer_state::Peer;
+use crate::producer::Producer;
+use crate::schedule::Schedule;
+use crate::{Config, Counters};
 
 /// Transports, producers and consumers of one worker. Pure: a driver gives it datagrams, commands and the
 /// time, and takes datagrams, events and deadlines out of it.
-#[derive(Debug, Default)]
 pub struct Router {
+    config: Config,
+    certificate: peer::Certificate,
+    worker: u8,
+    random: Random,
+    peers: Slab<Peer>,
+    producers: Slab<Producer>,
+    consumers: Slab<Consumer>,
+    index: Index,
+    batch: FanOut,
+    links: Links,
+    events: VecDeque<Event>,
+    schedule: Schedule,
+    /// Peers that may have something to send.
+    awake: VecDeque<usize>,
+    next_sweep: Option<Instant>,
+    /// Sequence numbers of one request, kept for its memory.
+    scratch: Vec<u16>,
     counters: Counters,
 }
 
+/// What leads to a slab key.
+#[derive(Debug, Default)]
+struct Index {
+    peers: HashMap<PeerId, usize>,
+    producers: HashMap<ProducerId, usize>,
+    consumers: HashMap<ConsumerId, usize>,
+    ufrags: HashMap<String, usize>,
+    addresses: HashMap<SocketAddr, usize>,
+    /// Where we sent checks to and have had no answer from.
+    probed: HashMap<SocketAddr, usize>,
+}
+
+/// Media between arrival and departure.
+#[derive(Debug, Default)]
+struct FanOut {
+    /// Producers of which something arrived since the last fan-out.
+    dirty: Vec<usize>,
+    /// Producers that are being sent.
+    sending: Vec<usize>,
+    /// Peers that are still to be served.
+    peers: VecDeque<usize>,
+    active: bool,
+}
+
+/// To and from other workers.
+#[derive(Debug, Default)]
+struct Links {
+    out: VecDeque<(u8, Link)>,
+    packets: VecDeque<(u8, Arc<LinkBatch>)>,
+    pool: Pool,
+    /// Who asked for a producer that signalling has not announced here yet.
+    awaited: HashMap<ProducerId, Vec<u8>>,
+}
+
+/// Numbers that need to be different, not secret (xorshift64*).
+#[derive(Debug)]
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
+    }
+}
+
+impl std::fmt::Debug for Router {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Router")
+            .field("worker", &self.worker)
+            .field("peers", &self.peers.len())
+            .field("producers", &self.producers.len())
+            .field("consumers", &self.consumers.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Router {
-    /// Does as told; what is about an id that is not known here is counted and ignored.
-    pub fn handle_command(&mut self, _now: Time, _command: Command) {}
-
-    /// A datagram that arrived on `local` (the address it was sent to) from `remote`. Opened in place.
-    pub fn handle_datagram(
-        &mut self,
-        _now: Time,
-        _local: SocketAddr,
-        _remote: SocketAddr,
-        _datagram: &mut [u8],
-    ) {
-    }
-
-    /// Forwards the media of all datagrams since the last call, subscriber by subscriber. True if the
-    /// outbox became full before the end: send it, clear it and call again.
-    #[must_use]
-    pub fn fan_out(&mut self, _now: Time, _outbox: &mut Outbox) -> bool {
-        false
-    }
-
-    /// Everything else that wants to leave: STUN, DTLS, SCTP, RTCP, retransmissions. True as in
-    /// [`Router::fan_out`].
-    #[must_use]
-    pub fn poll_transmit(&mut self, _now: Time, _outbox: &mut Outbox) -> bool {
-        false
-    }
-
-    /// What is due by `now`.
-    pub fn handle_timeout(&mut self, _now: Time) {}
-
-    /// When [`Router::handle_timeout`] has something to do.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+    /// A router for worker number `worker`. All transports show `certificate`; `seed` decides sequence
+    /// numbers and tie-breaks.
+    pub fn new(_now: Time, config: Config, certificate: peer::Certificate, worker: u8, seed: u64) -> Self {
+        Self {
+            config,
+            certificate,
+            worker,
+            random: Random(seed ^ 0x9e37_79b9_7f4a_7c15 | 1),
+            peers: Slab::new(),
+            producers: Slab::new(),
+            consumers: Slab::new(),
+            index: Index::default(),
+            batch: FanOut::default(),
+            links: Links::default(),
+            events: VecDeque::new(),
+            schedule: Schedule::default(),
+            awake: VecDeque::new(),
+            next_sweep: None,
+            scratch: Vec::new(),
+            counters: Counters::default(),
+        }
     }
 
     /// What happened, in order.
     pub fn poll_event(&mut self) -> Option<Event> {
-        None
+        let event = self.events.pop_front();
+        if self.events.len() == self.config.event_queue / 2 {
+            self.read_stalled();
+        }
+        event
     }
 
     /// A message for the router of another worker (never this one), in order.
     pub fn poll_link(&mut self) -> Option<(u8, Link)> {
-        None
+        self.links.out.pop_front()
     }
 
     /// Media for the router of another worker; call after [`Router::fan_out`] has said false. One batch is
     /// shared by all workers it goes to. Messages of [`Router::poll_link`] go before it.
     pub fn poll_link_packets(&mut self) -> Option<(u8, Arc<LinkBatch>)> {
-        None
+        self.links.packets.pop_front()
     }
 
-    /// A message from the router of another worker.
-    pub fn handle_link(&mut self, _now: Time, _from: u8, _link: Link) {}
-
-    /// Media from the router of another worker; goes out with the next [`Router::fan_out`].
-    pub fn handle_link_packets(&mut self, _now: Time, _from: u8, _batch: &LinkBatch) {}
-
-    /// Whether a peer of this router has passed a connectivity check with this far address, so that what
-    /// comes from there and is not STUN is for this router.
-    pub fn knows_address(&self, _remote: SocketAddr) -> bool {
-        false
+    /// Whether a peer of this router has passed a connectivity check with this far address (or has been
+    /// sent one there), so that what comes from there is for this router.
+    pub fn knows_address(&self, remote: SocketAddr) -> bool {
+        self.index.addresses.contains_key(&remote) || self.index.probed.contains_key(&remote)
     }
 
     /// What was done and dropped so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// The peer may have something to send.
+    fn wake(&mut self, key: usize) {
+        if let Some(peer) = self.peers.get_mut(key)
+            && !std::mem::replace(&mut peer.awake, true)
+        {
+            self.awake.push_back(key);
+        }
     }
 }

@@ -1,0 +1,79 @@
+//! Answering a subscriber's NACK (RFC 4585 section 6.2.1).
+//!
+//! With RTX (RFC 4588) the answer is a packet of its own. Without, it is the same packet again, byte for
+//! byte: header extensions, transport-wide number and padding as they were, because a different packet
+//! under the same number would give the AES-GCM key away (RFC 7714 section 8.4). What cannot be made the
+//! same again is not sent, and the cipher's own guard stands behind that.
+
+use crate::consumer::compose::{Rtx, What};
+use crate::consumer::sent::{Sent, Source};
+use crate::consumer::{Consumer, Egress};
+use crate::packet::Meta;
+use crate::producer::Producer;
+
+impl Consumer {
+    /// Answers for one sequence number.
+    pub(crate) fn resend(&mut self, seq: u16, producer: &Producer, egress: &mut Egress<'_>) {
+        let seq = self.rewrite.extend(seq);
+        let Some(&sent) = self.log.find(seq) else {
+            self.send_missed(seq, producer, egress);
+            return;
+        };
+        let found = match sent.source {
+            Source::Packet { encoding, epoch, seq } => {
+                find(producer, encoding, epoch, seq).map(|(m, p)| (*m, p))
+            }
+            Source::Blank => Some((Meta::blank(egress.now.mono, sent.codec), &[][..])),
+        };
+        let Some((meta, packet)) = found else {
+            egress.counters.repair.not_cached += 1;
+            return;
+        };
+        if !self.log.take_turn(seq, egress.now.mono, self.feedback.round_trip()) {
+            return;
+        }
+        let Some(what) = self.repetition(&sent, egress) else {
+            egress.counters.repair.not_cached += 1;
+            return;
+        };
+        if self.send(&what, &meta, packet, egress).is_some() {
+            egress.counters.repair.resent += 1;
+        }
+    }
+
+    fn repetition(&mut self, sent: &Sent, egress: &Egress<'_>) -> Option<What> {
+        let target = self.route.target(sent.codec)?;
+        let blank = sent.source == Source::Blank;
+        match (self.route.rtx_ssrc, target.rtx) {
+            (Some(ssrc), Some(pt)) => {
+                let rtx = Some(Rtx { ssrc, pt, seq: self.feedback.next_rtx() });
+                let mut stamp = sent.stamp;
+                stamp.abs_send_time = egress.abs_send_time;
+                Some(What { stamp, rtx, blank, repeat: false })
+            }
+            _ if target.nack => Some(What { stamp: sent.stamp, rtx: None, blank, repeat: true }),
+            _ => None,
+        }
+    }
+
+    /// A number that was left free for a packet which came, but was passed over when it did: the beginning
+    /// of its key frame was late. It goes out now, for the first time.
+    fn send_missed(&mut self, seq: u64, producer: &Producer, egress: &mut Egress<'_>) {
+        let source = self.rewrite.source(seq).filter(|_| self.rewrite.is_recent(seq, self.log.len()));
+        let found = source.and_then(|(encoding, epoch, seq)| {
+            find(producer, encoding, epoch, seq).map(|(meta, packet)| (encoding, meta, packet))
+        });
+        match found {
+            Some((encoding, meta, packet)) if !meta.payload.is_empty() => {
+                self.place(encoding, meta, packet, meta.marker, egress);
+                egress.counters.repair.resent += 1;
+            }
+            _ => egress.counters.repair.not_cached += 1,
+        }
+    }
+}
+
+fn find(producer: &Producer, encoding: u8, epoch: u16, seq: u64) -> Option<(&Meta, &[u8])> {
+    let ring = &producer.encodings.get(usize::from(encoding))?.ring;
+    ring.get(ring.find(seq)?).filter(|(meta, _)| meta.epoch == epoch)
+}

@@ -1,0 +1,160 @@
+//! What a subscriber negotiated for a track, matched with what the publisher sends.
+
+use codec::Kind as Codec;
+use rtp::{Form, Mid, Pt, Ssrc, Writer};
+
+use crate::api::{CodecParams, ConsumerParams, ExtensionIds};
+
+/// How packets of one of the publisher's codecs go to the subscriber.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) pt: Pt,
+    pub(crate) rtx: Option<Pt>,
+    /// The subscriber may ask for packets again.
+    pub(crate) nack: bool,
+    /// Redundant audio goes to somebody who knows the plain codec only: its newest block is sent.
+    pub(crate) primary_of_red: bool,
+}
+
+/// One subscriber's terms.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) mid: Mid,
+    pub(crate) ssrc: Ssrc,
+    pub(crate) rtx_ssrc: Option<Ssrc>,
+    pub(crate) ids: ExtensionIds,
+    /// The form that holds all ids with short values.
+    pub(crate) form: Form,
+    codecs: Vec<CodecParams>,
+    /// By index of the publisher's codec.
+    targets: Vec<Option<Target>>,
+}
+
+impl Route {
+    pub(crate) fn new(params: &ConsumerParams) -> Self {
+        let ids = params.extensions;
+        let used = [
+            ids.mid,
+            ids.abs_send_time,
+            ids.transport_cc,
+            ids.audio_level,
+            ids.video_orientation,
+            ids.playout_delay,
+            ids.dependency_descriptor,
+            ids.abs_capture_time,
+        ];
+        let wide = used.into_iter().flatten().any(|id| Writer::form_for(id, 1) == Form::TwoByte);
+        Self {
+            mid: params.mid,
+            ssrc: params.ssrc,
+            rtx_ssrc: params.rtx_ssrc,
+            ids,
+            form: if wide { Form::TwoByte } else { Form::OneByte },
+            codecs: params.codecs.clone(),
+            targets: Vec::new(),
+        }
+    }
+
+    /// Finds the subscriber's payload type for each of the publisher's codecs.
+    pub(crate) fn match_codecs(&mut self, publisher: &[CodecParams]) {
+        self.targets = publisher.iter().map(|theirs| target_for(theirs, &self.codecs)).collect();
+    }
+
+    pub(crate) fn target(&self, codec: u8) -> Option<Target> {
+        self.targets.get(usize::from(codec)).copied().flatten()
+    }
+
+    /// Whether retransmissions are packets of their own.
+    pub(crate) fn has_rtx(&self) -> bool {
+        self.rtx_ssrc.is_some() && self.codecs.iter().any(|c| c.rtx.is_some())
+    }
+}
+
+fn target_for(theirs: &CodecParams, ours: &[CodecParams]) -> Option<Target> {
+    let best = ours.iter().filter(|c| c.codec == theirs.codec);
+    // Of equals, the one that the subscriber likes best, which stands first.
+    let best = best.rev().max_by_key(|c| likeness(theirs, c)).filter(|c| likeness(theirs, c) > 0);
+    let target =
+        |c: &CodecParams, primary_of_red| Target { pt: c.pt, rtx: c.rtx, nack: c.nack, primary_of_red };
+    match best {
+        Some(c) => Some(target(c, false)),
+        None if theirs.codec == Codec::Red => {
+            ours.iter().find(|c| c.codec == Codec::Opus).map(|c| target(c, true))
+        }
+        None => None,
+    }
+}
+
+/// How well two entries of one codec fit; 0 is not at all.
+fn likeness(a: &CodecParams, b: &CodecParams) -> u8 {
+    let same =
+        |name: &str, default: &str| parameter(&a.fmtp, name, default) == parameter(&b.fmtp, name, default);
+    match a.codec {
+        _ if a.fmtp == b.fmtp => 4,
+        Codec::H264 => {
+            // Decoders go by the stream's own parameter sets; how it is cut into packets must be known
+            // (RFC 6184 section 8.1).
+            let mode = same("packetization-mode", "0");
+            let profile = |c: &CodecParams| {
+                parameter(&c.fmtp, "profile-level-id", "42e01f").get(..2).map(str::to_owned)
+            };
+            1 + u8::from(mode) + u8::from(mode && profile(a) == profile(b))
+        }
+        Codec::Vp9 => 3 * u8::from(same("profile-id", "0")),
+        Codec::Av1 => 3 * u8::from(same("profile", "0")),
+        _ => 1,
+    }
+}
+
+fn parameter<'a>(fmtp: &'a str, name: &str, default: &'a str) -> &'a str {
+    let pairs = fmtp.split(';').filter_map(|p| p.trim().split_once('='));
+    pairs.filter(|(n, _)| *n == name).map(|(_, v)| v).next().unwrap_or(default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codec(codec: Codec, pt: u8, fmtp: &str) -> CodecParams {
+        CodecParams { codec, pt: Pt(pt), rtx: None, clock_rate: 90_000, nack: true, fmtp: fmtp.into() }
+    }
+
+    fn pt(theirs: &CodecParams, ours: &[CodecParams]) -> Option<u8> {
+        target_for(theirs, ours).map(|t| t.pt.0)
+    }
+
+    #[test]
+    fn h264_is_matched_by_packetization_mode_and_profile() {
+        let ours = [
+            codec(Codec::Vp8, 96, ""),
+            codec(Codec::H264, 102, "level-asymmetry-allowed=1;packetization-mode=0;profile-level-id=42001f"),
+            codec(Codec::H264, 103, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=640c1f"),
+            codec(Codec::H264, 104, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42001f"),
+        ];
+        let theirs = |fmtp| codec(Codec::H264, 127, fmtp);
+        assert_eq!(pt(&theirs("profile-level-id=42e01f;packetization-mode=1"), &ours), Some(104));
+        assert_eq!(pt(&theirs("profile-level-id=640032;packetization-mode=1"), &ours), Some(103));
+        assert_eq!(pt(&theirs("profile-level-id=42e01f"), &ours), Some(102));
+        assert_eq!(pt(&theirs("profile-level-id=4d001f;packetization-mode=1"), &ours), Some(103));
+        assert_eq!(pt(&codec(Codec::Vp8, 120, ""), &ours), Some(96));
+        assert_eq!(pt(&codec(Codec::Av1, 45, ""), &ours), None);
+    }
+
+    #[test]
+    fn another_vp9_profile_is_another_codec() {
+        let ours = [codec(Codec::Vp9, 98, "profile-id=0"), codec(Codec::Vp9, 100, "profile-id=2")];
+        assert_eq!(pt(&codec(Codec::Vp9, 1, ""), &ours), Some(98));
+        assert_eq!(pt(&codec(Codec::Vp9, 1, "profile-id=2"), &ours), Some(100));
+        assert_eq!(pt(&codec(Codec::Vp9, 1, "profile-id=1"), &ours), None);
+    }
+
+    #[test]
+    fn redundant_audio_is_stripped_for_who_knows_it_not() {
+        let red = codec(Codec::Red, 63, "111/111");
+        let opus = codec(Codec::Opus, 111, "minptime=10");
+        let target = target_for(&red, std::slice::from_ref(&opus)).unwrap();
+        assert_eq!((target.pt, target.primary_of_red), (Pt(111), true));
+        let target = target_for(&red, &[opus, codec(Codec::Red, 64, "111/111")]).unwrap();
+        assert_eq!((target.pt, target.primary_of_red), (Pt(64), false));
+    }
+}

@@ -1,0 +1,62 @@
+//! Frames out of packets: what the dependency descriptor, or else the payload descriptor, says.
+
+use codec::{Kind, vp8, vp9};
+use rtp::dd;
+
+use crate::packet::Frame;
+
+/// Reads what a packet of codec `kind` says about its frame. A payload that says nothing readable (it may
+/// be encrypted end to end) is a packet in the middle of a frame.
+pub(crate) fn frame(
+    kind: Kind,
+    payload: &[u8],
+    descriptor: &[u8],
+    state: &mut dd::State,
+) -> (Frame, Option<vp8::Descriptor>) {
+    match kind {
+        // The descriptor that is rewritten is the one that is believed.
+        Kind::Vp8 => match vp8::Descriptor::parse(payload) {
+            Ok(d) => (from_summary(&d.summary(), false), Some(d)),
+            Err(_) => (Frame::default(), None),
+        },
+        _ if kind.is_audio() => (Frame { start: true, ..Frame::default() }, None),
+        _ => {
+            let by_dependency = (!descriptor.is_empty()).then(|| state.read(descriptor).ok()).flatten();
+            (by_dependency.map_or_else(|| by_payload(kind, payload), |d| from_dependency(&d)), None)
+        }
+    }
+}
+
+fn by_payload(kind: Kind, payload: &[u8]) -> Frame {
+    if kind == Kind::Vp9 {
+        return vp9::Descriptor::parse(payload)
+            .map(|d| from_summary(&d.summary(), d.ends_frame))
+            .unwrap_or_default();
+    }
+    codec::inspect(kind, payload).map(|s| from_summary(&s, false)).unwrap_or_default()
+}
+
+fn from_summary(s: &codec::Summary, end: bool) -> Frame {
+    Frame {
+        key: s.key_frame,
+        start: s.starts_frame,
+        end,
+        spatial: s.spatial,
+        temporal: s.temporal,
+        switch_up: s.switch_up,
+    }
+}
+
+fn from_dependency(d: &dd::Descriptor) -> Frame {
+    let targets = d.structure.as_ref().map_or(dd::MAX_TARGETS as u8, |s| s.targets);
+    let switch_up = (0..targets).any(|t| d.indications.get(t) == dd::Indication::Switch);
+    Frame {
+        // A structure comes with each coded video sequence, which begins with a key frame.
+        key: d.structure.is_some() && d.start_of_frame && d.spatial == 0,
+        start: d.start_of_frame,
+        end: d.end_of_frame,
+        spatial: d.spatial,
+        temporal: d.temporal,
+        switch_up,
+    }
+}

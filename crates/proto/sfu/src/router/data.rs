@@ -1,0 +1,66 @@
+//! Data channels: messages to many, and messages that must wait.
+
+use bytes::Bytes;
+use peer::{ChannelId, SendError};
+
+use super::Router;
+use crate::counters::Counters;
+use crate::peer_state::Peer;
+
+impl Router {
+    /// Sends a message, or keeps it until the transport has room: order is kept per channel.
+    pub(super) fn queue_data(&mut self, key: usize, label: &str, payload: &Bytes) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let Some(channel) = peer.transport.channel(label) else {
+            self.counters.drops.data += 1;
+            return;
+        };
+        let sent = if peer.data.waits(channel) {
+            Err(SendError::Full)
+        } else {
+            peer.transport.send(channel, true, payload)
+        };
+        match sent {
+            Ok(()) => self.counters.traffic.data_out += 1,
+            Err(SendError::Full) => {
+                keep(peer, channel, payload, self.config.data_queue_bytes, &mut self.counters)
+            }
+            Err(_) => self.counters.drops.data += 1,
+        }
+        self.wake(key);
+    }
+
+    /// Sends what waited, as far as there is room.
+    pub(super) fn flush_data(&mut self, key: usize) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        while let Some((channel, payload)) = peer.data.queue.front() {
+            match peer.transport.send(*channel, true, payload) {
+                Ok(()) => self.counters.traffic.data_out += 1,
+                Err(SendError::Full) => return,
+                Err(_) => self.counters.drops.data += 1,
+            }
+            peer.data.queued = peer.data.queued.saturating_sub(payload.len());
+            peer.data.queue.pop_front();
+        }
+    }
+
+    /// Reads the transports on that nobody read while the event queue was full.
+    pub(super) fn read_stalled(&mut self) {
+        let stalled: Vec<usize> =
+            self.peers.iter().filter(|(_, p)| p.data.stalled).map(|(key, _)| key).collect();
+        for key in stalled {
+            self.wake(key);
+        }
+    }
+}
+
+/// A message that finds no room waits if its channel retransmits; on one that does not, old data is worth
+/// nothing.
+fn keep(peer: &mut Peer, channel: ChannelId, payload: &Bytes, limit: usize, counters: &mut Counters) {
+    if peer.transport.is_lossy(channel) || peer.data.queued + payload.len() > limit {
+        counters.drops.data += 1;
+        return;
+    }
+    peer.data.queued += payload.len();
+    peer.data.queue.push_back((channel, payload.clone()));
+}

@@ -1,0 +1,191 @@
+//! A datagram came: whose it is, and what its first byte makes of it (RFC 7983).
+
+use std::net::SocketAddr;
+
+use clock::Time;
+use peer::{Class, Event as TransportEvent, classify};
+use srtp::Reject;
+
+use super::Router;
+use crate::api::{Event, FailReason};
+
+/// Addresses to which one peer's checks may be remembered.
+const MAX_PROBED: usize = 64;
+
+impl Router {
+    /// A datagram that arrived on `local` (the address it was sent to) from `remote`. Opened in place.
+    pub fn handle_datagram(&mut self, now: Time, local: SocketAddr, remote: SocketAddr, datagram: &mut [u8]) {
+        self.counters.traffic.datagrams_in += 1;
+        self.counters.traffic.bytes_in += datagram.len() as u64;
+        match datagram.first().map_or(Class::Unknown, |first| classify(*first)) {
+            Class::Stun => self.stun(now, local, remote, datagram),
+            Class::Dtls => self.dtls(now, local, remote, datagram),
+            Class::Rtp => self.srtp(now, remote, datagram),
+            Class::TurnChannel | Class::Unknown => self.counters.drops.unclassified += 1,
+        }
+    }
+
+    fn stun(&mut self, now: Time, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) {
+        let key = match peer::stun_ufrag(datagram) {
+            Some(ufrag) => self.index.ufrags.get(ufrag),
+            // A response to a check of ours carries no name.
+            None => self.index.addresses.get(&remote).or_else(|| self.index.probed.get(&remote)),
+        };
+        let Some(&key) = key else {
+            self.counters.drops.unknown_ufrag += 1;
+            return;
+        };
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        match peer.transport.handle_stun(now, remote, local, datagram) {
+            Ok(()) => self.pump(key),
+            Err(peer::Reject::Unauthentic) => self.counters.drops.forged += 1,
+            Err(_) => self.counters.drops.malformed += 1,
+        }
+    }
+
+    fn dtls(&mut self, now: Time, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) {
+        let Some(&key) = self.index.addresses.get(&remote) else {
+            self.counters.drops.unknown_address += 1;
+            return;
+        };
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        match peer.transport.handle_dtls(now, remote, local, datagram) {
+            Ok(()) => self.pump(key),
+            Err(_) => self.counters.drops.malformed += 1,
+        }
+    }
+
+    fn srtp(&mut self, now: Time, remote: SocketAddr, datagram: &mut [u8]) {
+        let Some(&key) = self.index.addresses.get(&remote) else {
+            self.counters.drops.unknown_address += 1;
+            return;
+        };
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let Some(keys) = &mut peer.keys else {
+            self.counters.drops.no_keys += 1;
+            return;
+        };
+        if rtp::is_rtcp(datagram) {
+            match keys.inbound.open_rtcp(datagram) {
+                Ok(len) => {
+                    peer.transport.heard(now, remote);
+                    self.reports(now, key, datagram.get(..len).unwrap_or_default());
+                }
+                Err(reject) => self.count_reject(reject),
+            }
+            return;
+        }
+        let Ok(header) = rtp::Header::parse(datagram) else {
+            self.counters.drops.malformed += 1;
+            return;
+        };
+        match keys.inbound.open_rtp(datagram, header.len()) {
+            Ok(len) => {
+                peer.transport.heard(now, remote);
+                self.media(now, key, &header, datagram.get(..len).unwrap_or_default());
+            }
+            Err(reject) => self.count_reject(reject),
+        }
+    }
+
+    fn count_reject(&mut self, reject: Reject) {
+        let drops = &mut self.counters.drops;
+        match reject {
+            Reject::Short | Reject::Unencrypted => drops.malformed += 1,
+            Reject::Replayed | Reject::Old => drops.replayed += 1,
+            Reject::Unauthentic => drops.forged += 1,
+            Reject::TooManySsrcs => drops.unknown_ssrc += 1,
+        }
+    }
+
+    /// Takes a transport's events, after anything that may have made some.
+    pub(super) fn pump(&mut self, key: usize) {
+        loop {
+            let full = self.events.len() >= self.config.event_queue;
+            let Some(peer) = self.peers.get_mut(key) else { return };
+            peer.data.stalled = full;
+            if full {
+                break;
+            }
+            let Some(event) = peer.transport.poll_event() else { break };
+            self.take(key, event);
+        }
+        self.flush_data(key);
+        self.wake(key);
+    }
+
+    fn take(&mut self, key: usize, event: TransportEvent) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let id = peer.id;
+        match event {
+            TransportEvent::AddressAdded(address) => {
+                peer.ice.addresses.push(address);
+                self.index.addresses.insert(address, key);
+            }
+            TransportEvent::AddressRemoved(address) => {
+                peer.ice.addresses.retain(|a| *a != address);
+                if self.index.addresses.get(&address) == Some(&key) {
+                    self.index.addresses.remove(&address);
+                }
+            }
+            TransportEvent::Selected(path) => peer.ice.path = Some(path),
+            TransportEvent::Keys(keys) => {
+                peer.keys = Some(keys);
+                for consumer in &peer.sending.consumers {
+                    if let Some(consumer) = self.consumers.get_mut(*consumer) {
+                        consumer.forget_streams();
+                    }
+                }
+            }
+            TransportEvent::Connected => {
+                self.events.push_back(Event::Connected { peer: id });
+                self.ask_key_frames(key);
+            }
+            TransportEvent::Disconnected => self.events.push_back(Event::Disconnected { peer: id }),
+            TransportEvent::Failed(reason) => {
+                let reason = match reason {
+                    peer::FailReason::IceTimeout => FailReason::IceTimeout,
+                    peer::FailReason::Dtls => FailReason::Dtls,
+                    peer::FailReason::Fingerprint => FailReason::Fingerprint,
+                    peer::FailReason::Closed => FailReason::Closed,
+                    peer::FailReason::Sctp => FailReason::Sctp,
+                };
+                self.events.push_back(Event::Failed { peer: id, reason });
+            }
+            TransportEvent::ChannelOpen { channel, label } => {
+                peer.data.open.retain(|(c, _)| *c != channel);
+                peer.data.open.push((channel, label.clone()));
+                self.events.push_back(Event::ChannelOpen { peer: id, label });
+            }
+            TransportEvent::ChannelClosed { channel } => {
+                peer.data.open.retain(|(c, _)| *c != channel);
+                peer.data.queue.retain(|(c, _)| *c != channel);
+                peer.data.queued = peer.data.queue.iter().map(|(_, message)| message.len()).sum();
+            }
+            TransportEvent::Message { channel, payload, .. } => {
+                let Some(label) = peer.data.label(channel).map(str::to_owned) else {
+                    self.counters.drops.data += 1;
+                    return;
+                };
+                self.counters.traffic.data_in += 1;
+                self.events.push_back(Event::Data { peer: id, label, payload });
+            }
+        }
+    }
+
+    /// Remembers that a check goes to an address, so that its answer finds the peer.
+    pub(super) fn note_probe(&mut self, key: usize, remote: SocketAddr) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        if self.index.addresses.contains_key(&remote) || peer.ice.probed.contains(&remote) {
+            return;
+        }
+        if peer.ice.probed.len() >= MAX_PROBED {
+            let oldest = peer.ice.probed.remove(0);
+            if self.index.probed.get(&oldest) == Some(&key) {
+                self.index.probed.remove(&oldest);
+            }
+        }
+        peer.ice.probed.push(remote);
+        self.index.probed.insert(remote, key);
+    }
+}

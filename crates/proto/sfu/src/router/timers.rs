@@ -1,0 +1,76 @@
+//! Time went by.
+
+use std::time::{Duration, Instant};
+
+use clock::Time;
+
+use super::Router;
+use crate::api::Event;
+
+/// How often tracks are looked at: which encodings have gone, how loud it was, who still waits for a key
+/// frame.
+pub(super) const SWEEP: Duration = Duration::from_millis(100);
+
+/// Deadlines are not kept finer than this.
+pub(super) const RESOLUTION: Duration = Duration::from_millis(1);
+
+impl Router {
+    /// What is due by `now`.
+    pub fn handle_timeout(&mut self, now: Time) {
+        while let Some(key) = self.schedule.pop(now.mono) {
+            let Some(peer) = self.peers.get_mut(key) else { continue };
+            if peer.transport.poll_timeout().is_some_and(|at| at <= now.mono) {
+                peer.transport.handle_timeout(now);
+            }
+            self.pump(key);
+        }
+        if self.next_sweep.is_some_and(|at| at <= now.mono) {
+            self.sweep(now);
+        }
+    }
+
+    /// When [`Router::handle_timeout`] has something to do.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        [self.schedule.next(), self.next_sweep].into_iter().flatten().min()
+    }
+
+    fn sweep(&mut self, now: Time) {
+        for n in 0..self.producers.capacity() {
+            let Some(producer) = self.producers.get_mut(n) else { continue };
+            if let Some(loudness) = producer.meter.as_mut().and_then(|m| m.poll(now.mono)) {
+                self.events.push_back(Event::AudioLevel {
+                    producer: producer.id,
+                    loudest: loudness.loudest,
+                    active_percent: loudness.active_percent,
+                });
+            }
+            if producer.sweep() {
+                self.tell_arriving(n);
+                self.aim_all(n);
+            }
+            self.tell_wanted(n);
+        }
+        for n in 0..self.consumers.capacity() {
+            let Some(consumer) = self.consumers.get(n) else { continue };
+            if consumer.select.waiting_for().is_some() {
+                self.aim(n);
+            }
+        }
+        self.next_sweep = (!self.producers.is_empty()).then(|| now.mono + SWEEP);
+    }
+
+    /// Asks for what all consumers of a peer wait for: it is there (again).
+    pub(super) fn ask_key_frames(&mut self, key: usize) {
+        let Some(peer) = self.peers.get(key) else { return };
+        for n in 0..peer.sending.consumers.len() {
+            let consumer = self.peers.get(key).and_then(|p| p.sending.consumers.get(n)).copied();
+            let Some((producer, encoding)) = consumer
+                .and_then(|c| self.consumers.get(c))
+                .and_then(|c| c.producer.zip(c.select.waiting_for().or(c.select.current())))
+            else {
+                continue;
+            };
+            self.want_key_frame(producer, Some(encoding));
+        }
+    }
+}
