@@ -1,0 +1,184 @@
+//! A participant, and what they may do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use auth::{Kind, Source, VideoGrant};
+use serde::{Deserialize, Serialize};
+
+use crate::{ParticipantSid, Settings, TrackSid};
+
+/// How far a participant has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum State {
+    /// Known, not yet told so.
+    Joining,
+    /// Told so; media not connected.
+    Joined,
+    /// Media connected.
+    Active,
+    /// Gone.
+    Disconnected,
+}
+
+/// What a participant may do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Permission {
+    pub can_subscribe: bool,
+    pub can_publish: bool,
+    pub can_publish_data: bool,
+    /// Empty means any.
+    pub sources: Vec<Source>,
+    /// The others do not see them, nor their tracks.
+    pub hidden: bool,
+    pub recorder: bool,
+    pub can_update_metadata: bool,
+    pub agent: bool,
+    pub can_subscribe_metrics: bool,
+    pub can_manage_agent_session: bool,
+}
+
+impl Permission {
+    /// What a token grants.
+    pub fn from_grant(grant: &VideoGrant) -> Self {
+        Self {
+            can_subscribe: grant.may_subscribe(),
+            can_publish: grant.may_publish(),
+            can_publish_data: grant.may_publish_data(),
+            sources: grant.can_publish_sources.clone(),
+            hidden: grant.hidden,
+            recorder: grant.recorder,
+            can_update_metadata: grant.may_update_own_metadata(),
+            agent: grant.agent,
+            can_subscribe_metrics: grant.can_subscribe_metrics.unwrap_or(false),
+            can_manage_agent_session: grant.can_manage_agent_session.unwrap_or(false),
+        }
+    }
+
+    /// May a track of this source be published?
+    pub fn may_publish(&self, source: Source) -> bool {
+        self.can_publish && (self.sources.is_empty() || self.sources.contains(&source))
+    }
+}
+
+/// What participants may change about themselves.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    pub name: String,
+    pub metadata: String,
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// What a client says about itself; the others' clients read it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    pub protocol: i32,
+    pub capabilities: Vec<i32>,
+}
+
+/// Who joins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewParticipant {
+    pub identity: String,
+    pub kind: Kind,
+    pub kind_details: Vec<String>,
+    pub profile: Profile,
+    pub permission: Permission,
+    pub client: Client,
+    /// Gets every track unless they say otherwise.
+    pub auto_subscribe: bool,
+    /// What subscriptions start with.
+    pub settings: Settings,
+}
+
+/// Someone in the room.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Participant {
+    pub sid: ParticipantSid,
+    /// As they joined, and as changed since.
+    pub who: NewParticipant,
+    pub state: State,
+    /// Wall clock, since 1970.
+    pub joined_at: Duration,
+    /// Grows with each change that others see.
+    pub version: u32,
+    /// In the order of their announcement.
+    pub tracks: Vec<TrackSid>,
+    /// Has had a live track.
+    pub is_publisher: bool,
+    pub(crate) audience: Audience,
+    pub(crate) subscriptions: BTreeMap<TrackSid, Subscription>,
+}
+
+impl Participant {
+    /// Their identity.
+    pub fn identity(&self) -> &str {
+        &self.who.identity
+    }
+
+    /// What they want of a track that they receive.
+    pub fn settings(&self, track: &TrackSid) -> Option<&Settings> {
+        self.subscriptions.get(track).filter(|s| s.active).map(|s| &s.settings)
+    }
+
+    /// Tracks they receive.
+    pub fn subscribed(&self) -> impl Iterator<Item = &TrackSid> {
+        self.subscriptions.iter().filter(|(_, s)| s.active).map(|(track, _)| track)
+    }
+
+    /// Recorders and agents fill no seat.
+    pub(crate) fn takes_seat(&self) -> bool {
+        !matches!(self.who.kind, Kind::Agent | Kind::Egress)
+    }
+}
+
+/// Whom a publisher lets subscribe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audience {
+    pub everyone: bool,
+    pub permits: Vec<Permit>,
+}
+
+impl Default for Audience {
+    fn default() -> Self {
+        Self { everyone: true, permits: Vec::new() }
+    }
+}
+
+/// Lets one participant, named by sid or by identity, subscribe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Permit {
+    pub sid: String,
+    pub identity: String,
+    pub all_tracks: bool,
+    pub tracks: BTreeSet<TrackSid>,
+}
+
+impl Audience {
+    /// May `subscriber` have `track`?
+    pub(crate) fn permits(&self, subscriber: &Participant, track: &TrackSid) -> bool {
+        self.everyone
+            || subscriber.who.kind == Kind::Egress
+            || subscriber.who.permission.recorder
+            || self.permits.iter().any(|p| {
+                let named = if p.sid.is_empty() {
+                    p.identity == subscriber.who.identity
+                } else {
+                    p.sid == subscriber.sid.0
+                };
+                named && (p.all_tracks || p.tracks.contains(track))
+            })
+    }
+}
+
+/// One participant's interest in one track.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Subscription {
+    /// Said by the subscriber; `None` leaves it to `auto_subscribe`.
+    pub(crate) explicit: Option<bool>,
+    /// Receiving.
+    pub(crate) active: bool,
+    /// The subscriber was told that the publisher forbids it.
+    pub(crate) forbidden: bool,
+    pub(crate) settings: Settings,
+}

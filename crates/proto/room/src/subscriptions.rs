@@ -1,0 +1,196 @@
+//! Rules about who receives which track.
+
+use clock::Time;
+
+use crate::participant::Subscription;
+use crate::room::Timer;
+use crate::{Audience, Event, Participant, ParticipantSid, Refusal, Room, Settings, TrackSid};
+
+/// Tracks that a subscriber may ask for before they exist.
+const UNRESOLVED_MAX: usize = 1000;
+
+impl Room {
+    /// Notes what a subscriber wants, of tracks that exist and of those that may yet come.
+    pub(crate) fn subscribe(
+        &mut self,
+        now: Time,
+        subscriber: &ParticipantSid,
+        tracks: &[TrackSid],
+        on: bool,
+    ) -> Result<(), Refusal> {
+        let unresolved_until = now.mono + self.config.unresolved_timeout;
+        for track in tracks {
+            let exists = self.tracks.contains_key(track);
+            let participant = self.participants.get_mut(subscriber).ok_or(Refusal::NoParticipant)?;
+            let known = participant.subscriptions.len();
+            let initial = participant.who.settings;
+            if !exists && (!on || known > self.tracks.len() + UNRESOLVED_MAX) {
+                participant.subscriptions.remove(track);
+                continue;
+            }
+            let entry = participant.subscriptions.entry(track.clone()).or_insert_with(|| blank(initial));
+            entry.explicit = Some(on);
+            if exists {
+                self.settle(now, subscriber, track);
+            } else {
+                self.set_timer(unresolved_until, Timer::Unresolved(subscriber.clone(), track.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// A track that was waited for in vain.
+    pub(crate) fn check_resolved(&mut self, subscriber: &ParticipantSid, track: &TrackSid) {
+        if self.tracks.contains_key(track) {
+            return;
+        }
+        let Some(participant) = self.participants.get_mut(subscriber) else { return };
+        if participant.subscriptions.remove(track).is_some() {
+            self.emit(Event::NotFound { subscriber: subscriber.clone(), track: track.clone() });
+        }
+    }
+
+    pub(crate) fn adjust(
+        &mut self,
+        now: Time,
+        subscriber: &ParticipantSid,
+        tracks: &[TrackSid],
+        settings: Settings,
+    ) -> Result<(), Refusal> {
+        for track in tracks {
+            if !self.tracks.contains_key(track) {
+                continue;
+            }
+            let participant = self.participants.get_mut(subscriber).ok_or(Refusal::NoParticipant)?;
+            let initial = participant.who.settings;
+            let entry = participant.subscriptions.entry(track.clone()).or_insert_with(|| blank(initial));
+            let changed = entry.settings != settings;
+            entry.settings = settings;
+            if entry.active && changed {
+                self.emit(Event::Adjusted { subscriber: subscriber.clone(), track: track.clone() });
+                self.reconsider_demand(now, track);
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces whom a publisher lets subscribe.
+    pub(crate) fn admit(
+        &mut self,
+        now: Time,
+        publisher: &ParticipantSid,
+        audience: Audience,
+    ) -> Result<(), Refusal> {
+        let participant = self.participants.get_mut(publisher).ok_or(Refusal::NoParticipant)?;
+        participant.audience = audience;
+        for track in participant.tracks.clone() {
+            self.settle_track(now, &track);
+        }
+        Ok(())
+    }
+
+    /// A newcomer gets what is already there.
+    pub(crate) fn subscribe_to_existing(&mut self, now: Time, subscriber: &ParticipantSid) {
+        self.settle_subscriber(now, subscriber);
+    }
+
+    /// Looks again at every track for one subscriber.
+    pub(crate) fn settle_subscriber(&mut self, now: Time, subscriber: &ParticipantSid) {
+        let tracks: Vec<_> = self.tracks.keys().cloned().collect();
+        for track in tracks {
+            self.settle(now, subscriber, &track);
+        }
+    }
+
+    /// Looks again at every subscriber of one track.
+    pub(crate) fn settle_track(&mut self, now: Time, track: &TrackSid) {
+        let everyone: Vec<_> = self.participants.keys().cloned().collect();
+        for subscriber in everyone {
+            self.settle(now, &subscriber, track);
+        }
+    }
+
+    /// Makes one subscription what it should be.
+    fn settle(&mut self, now: Time, subscriber: &ParticipantSid, track: &TrackSid) {
+        let Some(published) = self.tracks.get(track) else { return };
+        let Some(publisher) = self.participants.get(&published.publisher) else { return };
+        let Some(participant) = self.participants.get(subscriber) else { return };
+        if participant.sid == publisher.sid {
+            return;
+        }
+        let known = participant.subscriptions.get(track);
+        let desired = known.and_then(|s| s.explicit).unwrap_or(participant.who.auto_subscribe);
+        let permitted = publisher.audience.permits(participant, track);
+        let offered = published.live && !publisher.who.permission.hidden;
+        let allowed = offered && participant.who.permission.can_subscribe;
+        let active = desired && permitted && allowed;
+        let was_active = known.is_some_and(|s| s.active);
+        let was_forbidden = known.is_some_and(|s| s.forbidden);
+        let forbidden = offered && !permitted;
+        if active == was_active && forbidden == was_forbidden {
+            return;
+        }
+        self.set_subscription(subscriber, track, active, forbidden);
+        if forbidden != was_forbidden && published_is_live(self, track) {
+            self.emit(Event::Allowed {
+                subscriber: subscriber.clone(),
+                track: track.clone(),
+                allowed: !forbidden,
+            });
+        }
+        if active != was_active {
+            self.tell_subscription(now, subscriber, track, active);
+        }
+    }
+
+    fn set_subscription(
+        &mut self,
+        subscriber: &ParticipantSid,
+        track: &TrackSid,
+        active: bool,
+        forbidden: bool,
+    ) {
+        let Some(participant) = self.participants.get_mut(subscriber) else { return };
+        let initial = participant.who.settings;
+        let entry = participant.subscriptions.entry(track.clone()).or_insert_with(|| blank(initial));
+        entry.active = active;
+        entry.forbidden = forbidden;
+        if let Some(published) = self.tracks.get_mut(track) {
+            if active {
+                published.subscribers.insert(subscriber.clone());
+            } else {
+                published.subscribers.remove(subscriber);
+            }
+        }
+    }
+
+    fn tell_subscription(&mut self, now: Time, subscriber: &ParticipantSid, track: &TrackSid, active: bool) {
+        let (subscriber, sid) = (subscriber.clone(), track.clone());
+        if !active {
+            self.emit(Event::Unsubscribed { subscriber, track: sid });
+            self.reconsider_demand(now, track);
+            return;
+        }
+        self.emit(Event::Subscribed { subscriber, track: sid.clone() });
+        if let Some(published) = self.tracks.get_mut(track)
+            && !published.first_told
+        {
+            published.first_told = true;
+            self.emit(Event::FirstSubscriber { track: sid });
+        }
+        self.reconsider_demand(now, track);
+    }
+
+    /// Who sees `participant`'s tracks and who does not is a matter of being hidden alone.
+    pub fn sees(&self, viewer: &Participant, participant: &Participant) -> bool {
+        viewer.sid == participant.sid || !participant.who.permission.hidden
+    }
+}
+
+fn published_is_live(room: &Room, track: &TrackSid) -> bool {
+    room.tracks.get(track).is_some_and(|t| t.live)
+}
+
+fn blank(settings: Settings) -> Subscription {
+    Subscription { explicit: None, active: false, forbidden: false, settings }
+}
