@@ -1,31 +1,133 @@
 //! One room with its sessions.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use clock::Time;
+use livekit_protocol as proto;
+use proto::signal_response::Message;
+use rand::Rng;
+use room::{LeaveReason, ParticipantSid, Room, TrackSid};
+use sfu::{ConsumerId, PeerId, ProducerId};
 
-use crate::{Config, Input, Output};
+use crate::media::Names;
+use crate::messages;
+use crate::negotiation::Chosen;
+use crate::session::Session;
+use crate::speakers::Speakers;
+use crate::{Config, Input, Output, SessionId};
+
+/// A deadline's cause; looked at again when it comes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// Make this participant an offer, or ask it for sections.
+    Negotiate(ParticipantSid),
+    /// Has this offer been answered?
+    Answer(ParticipantSid, u32),
+    /// Has this loss of a transport been mended?
+    Grace(ParticipantSid, u32),
+    /// Renew the token.
+    Token(ParticipantSid),
+    /// Tell who speaks.
+    Speakers,
+    /// Tell how many there are.
+    Counts,
+}
+
+/// A track in the media engine.
+#[derive(Debug, Clone)]
+pub(crate) struct Published {
+    pub(crate) producer: ProducerId,
+    /// What its publisher may send, the preferred codec first.
+    pub(crate) codecs: Vec<Chosen>,
+}
 
 /// A room, its participants' sessions and their negotiations, as one machine.
 #[derive(Debug)]
 pub struct Conference {
-    config: Config,
-    output: VecDeque<Output>,
+    pub(crate) config: Config,
+    pub(crate) room: Room,
+    pub(crate) sessions: BTreeMap<ParticipantSid, Session>,
+    pub(crate) sockets: BTreeMap<SessionId, ParticipantSid>,
+    pub(crate) peers: BTreeMap<PeerId, ParticipantSid>,
+    pub(crate) published: BTreeMap<TrackSid, Published>,
+    pub(crate) producers: BTreeMap<ProducerId, TrackSid>,
+    pub(crate) consumers: BTreeMap<ConsumerId, (ParticipantSid, TrackSid)>,
+    pub(crate) names: Names,
+    pub(crate) speakers: Speakers,
+    /// Counts are to be told, and when they were told last.
+    pub(crate) counts_due: bool,
+    pub(crate) output: VecDeque<Output>,
+    timers: BTreeSet<(Instant, Timer)>,
 }
 
 impl Conference {
     /// A room that waits for its first participant. ICE passwords come from the seed: outside of tests
     /// it is random, and long enough not to be guessed.
-    pub fn new(_now: Time, config: Config, _seed: [u8; 32]) -> Self {
-        Self { config, output: VecDeque::new() }
+    pub fn new(now: Time, config: Config, seed: [u8; 32]) -> Self {
+        let mut names = Names::new(config.serial, seed);
+        let room = Room::new(now, config.rules.clone(), names.rng.random());
+        let mut conference = Self {
+            room,
+            sessions: BTreeMap::new(),
+            sockets: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            published: BTreeMap::new(),
+            producers: BTreeMap::new(),
+            consumers: BTreeMap::new(),
+            names,
+            speakers: Speakers::default(),
+            counts_due: false,
+            output: VecDeque::new(),
+            timers: BTreeSet::new(),
+            config,
+        };
+        conference.webhook(now, "room_started", None, None);
+        conference
     }
 
     /// Takes one input; what follows from it waits in [`Conference::poll_output`].
-    pub fn handle(&mut self, _now: Time, _input: Input) {}
+    pub fn handle(&mut self, now: Time, input: Input) {
+        match input {
+            Input::Join(join) => self.on_join(now, *join),
+            Input::Request { session, request } => self.on_request(now, session, *request),
+            Input::SocketClosed { session } => self.on_socket_closed(now, session),
+            Input::Media(event) => self.on_media(now, event),
+            Input::Shutdown { reconnect } => self.on_shutdown(now, reconnect),
+            Input::Admin { ticket, command } => {
+                let result = self.on_admin(now, *command);
+                self.output.push_back(Output::Reply { ticket, result });
+            }
+        }
+        self.after(now);
+    }
 
     /// Does what is due. To be called when [`Conference::poll_timeout`] has passed.
-    pub fn handle_timeout(&mut self, _now: Time) {}
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.room.handle_timeout(now);
+        self.after(now);
+        while let Some((at, _)) = self.timers.first() {
+            if *at > now.mono {
+                break;
+            }
+            let Some((_, timer)) = self.timers.pop_first() else { break };
+            match timer {
+                Timer::Negotiate(participant) => self.negotiate(now, &participant),
+                Timer::Answer(participant, id) => self.check_answer(now, &participant, id),
+                Timer::Grace(participant, loss) => self.check_grace(now, &participant, loss),
+                Timer::Token(participant) => {
+                    self.refresh_token(now, &participant);
+                    let next = now.mono + self.config.limits.token_interval;
+                    if self.sessions.contains_key(&participant) {
+                        self.set_timer(next, Timer::Token(participant));
+                    }
+                }
+                Timer::Speakers => self.tell_speakers(now),
+                Timer::Counts => self.tell_counts(now),
+            }
+            self.after(now);
+        }
+    }
 
     /// What is to be said and done, in order. To be drained after each call above.
     pub fn poll_output(&mut self) -> Option<Output> {
@@ -34,16 +136,92 @@ impl Conference {
 
     /// When [`Conference::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        let own = self.timers.first().map(|(at, _)| *at);
+        match (own, self.room.poll_timeout()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
     }
 
     /// How many participants there are, hidden ones too.
     pub fn participants(&self) -> usize {
-        0
+        self.room.participants().count()
     }
 
     /// The room's name.
     pub fn name(&self) -> &str {
         &self.config.room
+    }
+
+    /// Passes on what the room's rules made of the last command.
+    pub(crate) fn after(&mut self, now: Time) {
+        while let Some(event) = self.room.poll_event() {
+            self.on_room_event(now, event);
+        }
+    }
+
+    pub(crate) fn set_timer(&mut self, at: Instant, timer: Timer) {
+        self.timers.insert((at, timer));
+    }
+
+    /// To one WebSocket.
+    pub(crate) fn send(&mut self, socket: SessionId, message: Message) {
+        self.output.push_back(Output::Send { to: vec![socket], message: messages::response(message) });
+    }
+
+    /// To a participant, if it can be reached now.
+    pub(crate) fn tell(&mut self, participant: &ParticipantSid, message: Message) {
+        if let Some(socket) = self.sessions.get(participant).filter(|s| s.greeted).and_then(|s| s.socket) {
+            self.send(socket, message);
+        }
+    }
+
+    /// One message to those who fit.
+    pub(crate) fn broadcast(&mut self, message: Message, to: impl Fn(&ParticipantSid) -> bool) {
+        let reached = self.sessions.values().filter(|s| s.greeted && to(&s.participant));
+        let sockets: Vec<_> = reached.filter_map(|s| s.socket).collect();
+        if !sockets.is_empty() {
+            self.output.push_back(Output::Send { to: sockets, message: messages::response(message) });
+        }
+    }
+
+    pub(crate) fn command(&mut self, command: sfu::Command) {
+        self.output.push_back(Output::Media(command));
+    }
+
+    /// Does what the room is told; what it makes of it is passed on at once, so that what follows in
+    /// the same turn comes after it.
+    pub(crate) fn tell_room(
+        &mut self,
+        now: Time,
+        command: room::Command,
+    ) -> Result<room::Outcome, room::Refusal> {
+        let outcome = self.room.handle(now, command);
+        self.after(now);
+        outcome
+    }
+
+    /// Ends someone's stay; the session is told as the room reports it.
+    pub(crate) fn expel(&mut self, now: Time, participant: &ParticipantSid, reason: LeaveReason) {
+        let command = room::Command::Leave { participant: participant.clone(), reason };
+        // Whoever has gone already needs no sending away.
+        let _ = self.tell_room(now, command);
+    }
+
+    pub(crate) fn webhook(
+        &mut self,
+        now: Time,
+        event: &str,
+        participant: Option<proto::ParticipantInfo>,
+        track: Option<proto::TrackInfo>,
+    ) {
+        self.output.push_back(Output::Webhook(Box::new(proto::WebhookEvent {
+            event: event.to_owned(),
+            room: Some(messages::room_info(&self.room, &self.config)),
+            participant,
+            track,
+            created_at: i64::try_from(now.unix.as_secs()).unwrap_or(i64::MAX),
+            ..proto::WebhookEvent::default()
+        })));
     }
 }

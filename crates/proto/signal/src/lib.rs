@@ -5,10 +5,26 @@
 //! track; data packets, speakers, and the commands of the server API that are about one room. Knows nothing
 //! of sockets, HTTP or how media moves: it is a machine that is told [`Input`]s and tells [`Output`]s.
 
+mod admin;
+mod admission;
 mod conference;
 mod config;
+mod data;
+mod engine_events;
+mod events;
 mod io;
 pub mod join;
+mod media;
+mod messages;
+mod negotiation;
+mod offering;
+mod publishing;
+mod requests;
+mod session;
+mod speakers;
+mod subscribing;
+#[cfg(test)]
+mod tests;
 
 pub use conference::Conference;
 pub use config::{Config, IceServer, Limits, Media, Server};

@@ -1,0 +1,298 @@
+//! Coming and going: joins, resumes, lost sockets, lost transports, shutdown.
+
+use std::collections::BTreeMap;
+
+use auth::Claims;
+use clock::Time;
+use livekit_protocol as proto;
+use peer::Credentials;
+use proto::leave_request::Action;
+use proto::signal_response::Message;
+use room::{Client, LeaveReason, NewParticipant, ParticipantSid, Permission, Profile, Quality, Settings};
+
+use crate::conference::Timer;
+use crate::messages;
+use crate::negotiation::{Downstream, Upstream};
+use crate::session::{Make, Session};
+use crate::{Conference, Join, JoinRequest, Mode, Output, SessionId};
+
+/// A token's shortest life when it is renewed.
+const TOKEN_LIFE_MIN: std::time::Duration = std::time::Duration::from_secs(600);
+
+impl Conference {
+    pub(crate) fn on_join(&mut self, now: Time, join: Join) {
+        if let Some(resume) = join.request.resume.clone() {
+            self.resume(now, join, &ParticipantSid(resume));
+            return;
+        }
+        let Join { session: socket, claims, request, worker } = join;
+        let command = room::Command::Join(Box::new(newcomer(&claims, &request)));
+        let participant = match self.room.handle(now, command) {
+            Ok(room::Outcome::Participant(sid)) => sid,
+            Ok(_) | Err(_) => {
+                self.after(now);
+                let protocol = request.client.protocol;
+                self.send(socket, messages::leave(LeaveReason::JoinFailure, Action::Disconnect, protocol));
+                self.output.push_back(Output::Close { session: socket });
+                return;
+            }
+        };
+        let session = self.new_session(participant.clone(), socket, claims, &request, worker);
+        self.sockets.insert(socket, participant.clone());
+        self.sessions.insert(participant.clone(), session);
+        // Passes on the room's account of the join: whoever was replaced goes, `join` is sent, others hear.
+        self.after(now);
+        self.refresh_token(now, &participant);
+        let renewal = now.mono + self.config.limits.token_interval;
+        self.set_timer(renewal, Timer::Token(participant.clone()));
+        self.start_media(now, &participant);
+        for add in request.add_tracks {
+            self.on_add_track(now, &participant, add);
+        }
+        if let Some(offer) = request.offer {
+            self.on_offer(now, &participant, offer);
+        }
+    }
+
+    fn new_session(
+        &mut self,
+        participant: ParticipantSid,
+        socket: SessionId,
+        claims: Claims,
+        request: &JoinRequest,
+        worker: u8,
+    ) -> Session {
+        let peer = self.names.peer(worker);
+        self.peers.insert(peer, participant.clone());
+        let credentials = Credentials::generate(worker, &mut self.names.rng);
+        Session {
+            participant,
+            socket: Some(socket),
+            greeted: false,
+            worker,
+            mode: request.mode,
+            make: Make::of(request),
+            claims,
+            ice_lite: self.config.media.ice_lite && !request.disable_ice_lite,
+            up: Upstream::new(peer, credentials),
+            down: None,
+            downstream: Downstream::default(),
+            need: Default::default(),
+            last_sequence: 0,
+            losses: 0,
+        }
+    }
+
+    /// The first message to a newcomer.
+    pub(crate) fn send_join(&mut self, sid: &ParticipantSid) {
+        let Some(session) = self.sessions.get(sid) else { return };
+        let Some(participant) = self.room.participant(sid) else { return };
+        let Some(socket) = session.socket else { return };
+        let may = &participant.who.permission;
+        let others = self.room.participants().filter(|p| p.sid != *sid && !p.who.permission.hidden);
+        let limits = &self.config.limits;
+        let seconds = |d: std::time::Duration| i32::try_from(d.as_secs()).unwrap_or(i32::MAX);
+        let join = proto::JoinResponse {
+            room: Some(messages::room_info(&self.room, &self.config)),
+            participant: Some(messages::participant_info(&self.room, participant)),
+            other_participants: others.map(|p| messages::participant_info(&self.room, p)).collect(),
+            server_version: self.config.server.version.clone(),
+            server_region: self.config.server.region.clone(),
+            server_info: Some(messages::server_info(&self.config)),
+            ice_servers: messages::ice_servers(&self.config),
+            subscriber_primary: session.mode == Mode::Dual && session.make.protocol > 2 && may.can_subscribe,
+            ping_timeout: seconds(limits.ping_timeout),
+            ping_interval: seconds(limits.ping_interval),
+            enabled_publish_codecs: messages::enabled_codecs(&self.config),
+            fast_publish: may.can_publish,
+            ..proto::JoinResponse::default()
+        };
+        self.send(socket, Message::Join(join));
+        if let Some(session) = self.sessions.get_mut(sid) {
+            session.greeted = true;
+        }
+    }
+
+    /// Takes a lost session up again. One that is not known makes the client start afresh.
+    fn resume(&mut self, now: Time, join: Join, sid: &ParticipantSid) {
+        let Join { session: socket, claims, request, .. } = join;
+        let fits = self.sessions.get(sid).is_some_and(|s| s.mode == request.mode)
+            && self.room.participant(sid).is_some_and(|p| p.identity() == claims.identity);
+        if !fits {
+            let protocol = request.client.protocol;
+            self.send(socket, messages::leave(LeaveReason::StateMismatch, Action::Reconnect, protocol));
+            self.output.push_back(Output::Close { session: socket });
+            return;
+        }
+        let Some(session) = self.sessions.get_mut(sid) else { return };
+        let previous = session.socket.replace(socket);
+        session.losses += 1;
+        session.claims.expires_at = claims.expires_at;
+        let last_message_seq = session.last_sequence;
+        if let Some(previous) = previous {
+            self.sockets.remove(&previous);
+            self.output.push_back(Output::Close { session: previous });
+        }
+        self.sockets.insert(socket, sid.clone());
+        let reconnect = proto::ReconnectResponse {
+            ice_servers: messages::ice_servers(&self.config),
+            client_configuration: None,
+            server_info: Some(messages::server_info(&self.config)),
+            last_message_seq,
+        };
+        self.send(socket, Message::Reconnect(reconnect));
+        let visible = self.room.participants().filter(|p| p.sid == *sid || !p.who.permission.hidden);
+        let participants = visible.map(|p| messages::participant_info(&self.room, p)).collect();
+        self.send(socket, Message::Update(proto::ParticipantUpdate { participants }));
+        let room = Some(messages::room_info(&self.room, &self.config));
+        self.send(socket, Message::RoomUpdate(proto::RoomUpdate { room }));
+        self.refresh_token(now, sid);
+        self.restart_subscriber(now, sid);
+        if let Some(state) = request.sync_state {
+            self.on_sync_state(now, sid, state);
+        }
+        if let Some(offer) = request.offer {
+            self.on_offer(now, sid, offer);
+        }
+    }
+
+    /// Compares what a resumed client holds true with what is.
+    pub(crate) fn on_sync_state(&mut self, now: Time, sid: &ParticipantSid, state: proto::SyncState) {
+        let unknown = state
+            .publish_tracks
+            .iter()
+            .filter_map(|p| p.track.as_ref())
+            .any(|t| self.room.track(&t.sid.as_str().into()).is_none_or(|track| track.publisher != *sid));
+        if unknown {
+            self.expel(now, sid, LeaveReason::StateMismatch);
+            return;
+        }
+        if let Some(subscription) = state.subscription {
+            self.on_subscription(now, sid, subscription);
+        }
+    }
+
+    /// A socket has gone. The participant stays while media connects it.
+    pub(crate) fn on_socket_closed(&mut self, now: Time, socket: SessionId) {
+        let Some(sid) = self.sockets.remove(&socket) else { return };
+        let Some(session) = self.sessions.get_mut(&sid) else { return };
+        if session.socket != Some(socket) {
+            return;
+        }
+        session.socket = None;
+        if !session.has_media() {
+            self.expel(now, &sid, LeaveReason::SignalClose);
+        }
+    }
+
+    /// A transport lost its connection and may find it again.
+    pub(crate) fn check_grace(&mut self, now: Time, sid: &ParticipantSid, loss: u32) {
+        let lost = self.sessions.get(sid).is_some_and(|s| s.losses == loss && !s.has_media());
+        if lost {
+            self.expel(now, sid, LeaveReason::ConnectionTimeout);
+        }
+    }
+
+    /// The process ends.
+    pub(crate) fn on_shutdown(&mut self, now: Time, reconnect: bool) {
+        if reconnect {
+            let everyone: Vec<_> = self.sessions.values().map(|s| (s.socket, s.make.protocol)).collect();
+            for (socket, protocol) in everyone {
+                let Some(socket) = socket else { continue };
+                self.send(socket, messages::leave(LeaveReason::ServerShutdown, Action::Reconnect, protocol));
+                self.output.push_back(Output::Close { session: socket });
+                // What the room says about their leaving comes too late to be sent.
+                self.sockets.remove(&socket);
+            }
+            for session in self.sessions.values_mut() {
+                session.socket = None;
+            }
+        }
+        let _ = self.tell_room(now, room::Command::Close { reason: LeaveReason::ServerShutdown });
+    }
+
+    /// Forgets a participant who has left the room; tells it why, unless it said so itself.
+    pub(crate) fn drop_session(&mut self, sid: &ParticipantSid, reason: LeaveReason) {
+        let Some(session) = self.sessions.remove(sid) else { return };
+        if let Some(socket) = session.socket {
+            self.sockets.remove(&socket);
+            if reason != LeaveReason::ClientInitiated {
+                let action = messages::action_for(reason);
+                self.send(socket, messages::leave(reason, action, session.make.protocol));
+            }
+            self.output.push_back(Output::Close { session: socket });
+        }
+        for (_, line) in session.downstream.lines() {
+            self.consumers.remove(&line.consumer);
+            self.names.release(line.ssrc);
+            if let Some(rtx) = line.rtx {
+                self.names.release(rtx);
+            }
+        }
+        self.peers.remove(&session.up.peer);
+        if session.up.opened {
+            self.command(sfu::Command::ClosePeer { peer: session.up.peer });
+        }
+        if let Some(down) = session.down {
+            self.peers.remove(&down.peer);
+            self.command(sfu::Command::ClosePeer { peer: down.peer });
+        }
+    }
+
+    /// A token with what the participant is and may now.
+    pub(crate) fn refresh_token(&mut self, now: Time, sid: &ParticipantSid) {
+        let Some(session) = self.sessions.get(sid) else { return };
+        let Some(socket) = session.socket else { return };
+        let Some(participant) = self.room.participant(sid) else { return };
+        let mut claims = session.claims.clone();
+        let profile = &participant.who.profile;
+        claims.name.clone_from(&profile.name);
+        claims.metadata.clone_from(&profile.metadata);
+        claims.attributes.clone_from(&profile.attributes);
+        let may = &participant.who.permission;
+        if let Some(video) = claims.video.as_mut() {
+            video.can_publish = Some(may.can_publish);
+            video.can_subscribe = Some(may.can_subscribe);
+            video.can_publish_data = Some(may.can_publish_data);
+            video.can_publish_sources.clone_from(&may.sources);
+            video.can_update_own_metadata = Some(may.can_update_metadata);
+            video.can_subscribe_metrics = Some(may.can_subscribe_metrics);
+            video.hidden = may.hidden;
+        }
+        let now_seconds = i64::try_from(now.unix.as_secs()).unwrap_or(i64::MAX);
+        let left = claims.expires_at.saturating_sub(now_seconds).max(0).unsigned_abs();
+        let lifetime = std::time::Duration::from_secs(left).max(TOKEN_LIFE_MIN);
+        self.output.push_back(Output::RefreshToken { session: socket, claims: Box::new(claims), lifetime });
+    }
+}
+
+/// Who joins, by token and by request: the request's profile goes before the token's.
+fn newcomer(claims: &Claims, request: &JoinRequest) -> NewParticipant {
+    let permission = claims.video.as_ref().map(Permission::from_grant).unwrap_or_default();
+    let mut profile = Profile {
+        name: claims.name.clone(),
+        metadata: claims.metadata.clone(),
+        attributes: claims.attributes.clone(),
+    };
+    if permission.can_update_metadata {
+        if !request.metadata.is_empty() {
+            profile.metadata.clone_from(&request.metadata);
+        }
+        let set = request.attributes.iter().filter(|(_, v)| !v.is_empty());
+        profile.attributes.extend(set.map(|(k, v)| (k.clone(), v.clone())).collect::<BTreeMap<_, _>>());
+    }
+    let quality = if request.adaptive_stream { Quality::Low } else { Quality::High };
+    NewParticipant {
+        identity: claims.identity.clone(),
+        kind: claims.kind,
+        kind_details: claims.kind_details.clone(),
+        profile,
+        permission,
+        client: Client {
+            protocol: request.client.client_protocol,
+            capabilities: request.client.capabilities.clone(),
+        },
+        auto_subscribe: request.auto_subscribe,
+        settings: Settings::initial(quality),
+    }
+}

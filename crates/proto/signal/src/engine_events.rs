@@ -1,0 +1,60 @@
+//! What the media engine reports.
+
+use clock::Time;
+use room::{Command, LeaveReason};
+use sfu::{Event, FailReason, PeerId};
+
+use crate::Conference;
+use crate::conference::Timer;
+
+impl Conference {
+    pub(crate) fn on_media(&mut self, now: Time, event: Event) {
+        match event {
+            Event::Connected { peer } => self.set_connected(now, peer, true),
+            Event::Disconnected { peer } => self.set_connected(now, peer, false),
+            Event::Failed { peer, reason } => self.on_failed(now, peer, reason),
+            Event::Data { peer, label, payload } => self.on_data(peer, &label, payload),
+            Event::AudioLevel { producer, loudest, active_percent } => {
+                let Some(track) = self.producers.get(&producer) else { return };
+                let Some(publisher) = self.room.track(track).map(|t| t.publisher.clone()) else { return };
+                self.speakers.hear(publisher, track.clone(), loudest, active_percent);
+                self.schedule_speakers(now);
+            }
+            // The codec that a publisher chose is among those that its subscribers were offered.
+            Event::EncodingStarted { .. } | Event::ChannelOpen { .. } | Event::LayerChanged { .. } => {}
+        }
+    }
+
+    fn set_connected(&mut self, now: Time, peer: PeerId, connected: bool) {
+        let Some(sid) = self.peers.get(&peer).cloned() else { return };
+        let Some(session) = self.sessions.get_mut(&sid) else { return };
+        if session.up.peer == peer {
+            session.up.connected = connected;
+        }
+        if let Some(down) = session.down.as_mut().filter(|d| d.peer == peer) {
+            down.connected = connected;
+        }
+        if connected && session.is_primary(peer) {
+            let _ = self.tell_room(now, Command::Activate { participant: sid });
+        } else if !connected && session.socket.is_none() && !session.has_media() {
+            // Neither socket nor media: gone, unless it comes back soon.
+            session.losses += 1;
+            let (loss, at) = (session.losses, now.mono + self.config.limits.transport_grace);
+            self.set_timer(at, Timer::Grace(sid, loss));
+        }
+    }
+
+    fn on_failed(&mut self, now: Time, peer: PeerId, reason: FailReason) {
+        let Some(sid) = self.peers.get(&peer).cloned() else { return };
+        let Some(session) = self.sessions.get(&sid) else { return };
+        let reason = match (reason, session.socket) {
+            // Both are gone: the client itself is.
+            (_, None) => LeaveReason::SignalClose,
+            // A transport that has ended cannot be resumed: the client has to start afresh. One that
+            // says goodbye itself is usually about to.
+            (FailReason::Closed, Some(_)) => return self.set_connected(now, peer, false),
+            (_, Some(_)) => LeaveReason::ConnectionTimeout,
+        };
+        self.expel(now, &sid, reason);
+    }
+}

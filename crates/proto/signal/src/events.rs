@@ -1,0 +1,150 @@
+//! What the room's rules decide, as messages and commands.
+
+use clock::Time;
+use livekit_protocol as proto;
+use proto::signal_response::Message;
+use room::{Event, LeaveReason, Participant, ParticipantSid, Track, TrackSid};
+
+use crate::conference::Timer;
+use crate::messages;
+use crate::{Conference, Output};
+
+/// Counts are told this often at most.
+const COUNTS_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
+
+impl Conference {
+    pub(crate) fn on_room_event(&mut self, now: Time, event: Event) {
+        match event {
+            Event::Joined { participant } => {
+                self.send_join(&participant);
+                self.update(&participant, false);
+            }
+            Event::Activated { participant } => {
+                let info = self.room.participant(&participant);
+                let info = info.map(|p| messages::participant_info(&self.room, p));
+                self.webhook(now, "participant_joined", info, None);
+            }
+            Event::Updated { participant } => self.update(&participant, true),
+            Event::Permitted { participant } => {
+                self.refresh_token(now, &participant);
+                self.start_media(now, &participant);
+            }
+            Event::Left { participant, connected, reason } => {
+                self.on_left(now, &participant, connected, reason);
+            }
+            Event::Published { track } => self.on_published(now, &track),
+            Event::Unpublished { track, by_server } => self.on_unpublished(now, &track, by_server),
+            Event::MutedByServer { track, muted } => {
+                let Some(publisher) = self.room.track(&track).map(|t| t.publisher.clone()) else { return };
+                self.tell(&publisher, Message::Mute(proto::MuteTrackRequest { sid: track.0, muted }));
+            }
+            Event::Subscribed { subscriber, track } => self.on_subscribed(now, &subscriber, &track),
+            Event::Unsubscribed { subscriber, track } => self.on_unsubscribed(now, &subscriber, &track),
+            Event::Adjusted { subscriber, track } => self.on_adjusted(&subscriber, &track),
+            Event::NotFound { subscriber, track } => {
+                self.refuse_subscription(&subscriber, &track, proto::SubscriptionError::SeTrackNotfound);
+            }
+            Event::Allowed { subscriber, track, allowed } => self.on_allowed(&subscriber, &track, allowed),
+            Event::FirstSubscriber { track } => {
+                let Some(publisher) = self.room.track(&track).map(|t| t.publisher.clone()) else { return };
+                let track_sid = track.0;
+                self.tell(&publisher, Message::TrackSubscribed(proto::TrackSubscribed { track_sid }));
+            }
+            Event::Demand { track, quality } => {
+                let Some(found) = self.room.track(&track) else { return };
+                let (publisher, message) = (found.publisher.clone(), messages::demand(found, quality));
+                self.tell(&publisher, message);
+            }
+            Event::RoomUpdated { metadata } => self.on_room_updated(now, metadata),
+            Event::Ended { .. } => {
+                self.webhook(now, "room_finished", None, None);
+                self.output.push_back(Output::Ended);
+            }
+        }
+    }
+
+    /// Tells of a participant as it is now: the others if they may see it, and itself.
+    fn update(&mut self, sid: &ParticipantSid, and_itself: bool) {
+        let Some(participant) = self.room.participant(sid) else { return };
+        let hidden = participant.who.permission.hidden;
+        let info = messages::participant_info(&self.room, participant);
+        let message = Message::Update(proto::ParticipantUpdate { participants: vec![info] });
+        let itself = sid.clone();
+        self.broadcast(message, |p| if *p == itself { and_itself } else { !hidden });
+    }
+
+    fn on_left(&mut self, now: Time, participant: &Participant, connected: bool, reason: LeaveReason) {
+        let info = messages::goodbye(&self.room, participant, reason);
+        self.drop_session(&participant.sid, reason);
+        self.speakers.forget(&participant.sid);
+        if !participant.who.permission.hidden {
+            let message = Message::Update(proto::ParticipantUpdate { participants: vec![info.clone()] });
+            self.broadcast(message, |_| true);
+        }
+        let event = if connected { "participant_left" } else { "participant_connection_aborted" };
+        self.webhook(now, event, Some(info), None);
+    }
+
+    fn on_published(&mut self, now: Time, sid: &TrackSid) {
+        let Some(track) = self.room.track(sid) else { return };
+        let info = messages::track_info(track);
+        let publisher = self.room.participant(&track.publisher);
+        let publisher = publisher.map(|p| messages::participant_info(&self.room, p));
+        self.webhook(now, "track_published", publisher, Some(info));
+    }
+
+    fn on_unpublished(&mut self, now: Time, track: &Track, by_server: bool) {
+        let published = self.published.remove(&track.sid);
+        let was_negotiated = published.is_some();
+        if let Some(published) = published {
+            self.producers.remove(&published.producer);
+            self.command(sfu::Command::RemoveProducer { producer: published.producer });
+        }
+        if let Some(session) = self.sessions.get_mut(&track.publisher) {
+            session.up.pending.retain(|p| p.track != track.sid);
+            for section in session.up.sections.iter_mut().filter(|s| s.track.as_ref() == Some(&track.sid)) {
+                section.track = None;
+                section.producer = None;
+                // The client sends on until it has heard: what it sends belongs to nobody.
+                section.sends = false;
+            }
+        }
+        if by_server {
+            let track_sid = track.sid.0.clone();
+            let message = Message::TrackUnpublished(proto::TrackUnpublishedResponse { track_sid });
+            self.tell(&track.publisher, message);
+        }
+        if was_negotiated {
+            let publisher = self.room.participant(&track.publisher);
+            let publisher = publisher.map(|p| messages::participant_info(&self.room, p));
+            self.webhook(now, "track_unpublished", publisher, Some(messages::track_info(track)));
+        }
+    }
+
+    fn on_allowed(&mut self, subscriber: &ParticipantSid, track: &TrackSid, allowed: bool) {
+        let Some(publisher) = self.room.track(track).map(|t| t.publisher.clone()) else { return };
+        let message = Message::SubscriptionPermissionUpdate(proto::SubscriptionPermissionUpdate {
+            participant_sid: publisher.0,
+            track_sid: track.0.clone(),
+            allowed,
+        });
+        self.tell(subscriber, message);
+    }
+
+    /// Metadata is told at once; counts may wait for more of their kind.
+    fn on_room_updated(&mut self, now: Time, metadata: bool) {
+        if metadata {
+            let room = Some(messages::room_info(&self.room, &self.config));
+            self.broadcast(Message::RoomUpdate(proto::RoomUpdate { room }), |_| true);
+        } else if !self.counts_due {
+            self.counts_due = true;
+            self.set_timer(now.mono + COUNTS_INTERVAL, Timer::Counts);
+        }
+    }
+
+    pub(crate) fn tell_counts(&mut self, now: Time) {
+        if std::mem::take(&mut self.counts_due) {
+            self.on_room_updated(now, true);
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! Publishing: announced tracks, clients' offers, and how the two find each other.
+
+use clock::Time;
+use codec::Kind;
+use livekit_protocol as proto;
+use peer::{Credentials, DtlsRole, LocalTransport};
+use proto::request_response::{Reason, Request};
+use proto::signal_response::Message;
+use room::{
+    Command, Layer, LeaveReason, Opaque, Outcome, ParticipantSid, Quality, TrackChange, TrackCodec,
+    TrackDraft, TrackKind, TrackSid,
+};
+
+use crate::conference::Published;
+use crate::messages;
+use crate::negotiation::{Local, Pending, Plan, Remote, Wish, build_answer, choose_to_receive, track_kind};
+use crate::{Conference, Mode};
+
+/// Codecs and layers listed in one request.
+const LISTED_MAX: usize = 8;
+
+impl Conference {
+    /// A client announces a track, or a second codec for one.
+    pub(crate) fn on_add_track(&mut self, now: Time, sid: &ParticipantSid, add: proto::AddTrackRequest) {
+        let Some(session) = self.sessions.get(sid) else { return };
+        if add.cid.len() > 256 || add.stream.len() > 256 || add.simulcast_codecs.len() > LISTED_MAX {
+            self.refuse(sid, 0, Reason::LimitExceeded, "request is too large", Request::AddTrack(add));
+            return;
+        }
+        let tracks = self.room.participant(sid).map_or(0, |p| p.tracks.len());
+        let limits = &self.config.limits;
+        if session.up.pending.len() >= limits.pending_tracks || tracks >= limits.published_tracks {
+            self.refuse(sid, 0, Reason::LimitExceeded, "too many tracks", Request::AddTrack(add));
+            return;
+        }
+        let kind = match add.r#type() {
+            proto::TrackType::Audio => TrackKind::Audio,
+            proto::TrackType::Video => TrackKind::Video,
+            proto::TrackType::Data => {
+                self.refuse(sid, 0, Reason::UnsupportedType, "not audio or video", Request::AddTrack(add));
+                return;
+            }
+        };
+        if !add.sid.is_empty() {
+            self.add_codec(now, sid, kind, add);
+            return;
+        }
+        if let Some(published) = self.announced(sid, &add.cid) {
+            // Asked again, perhaps since the first answer was lost with a socket.
+            self.say_published(sid, add.cid, &published);
+            return;
+        }
+        let draft = Box::new(draft(&add, kind, &self.config.codecs));
+        let pending_wish = wish(&add, &draft);
+        let cids = cids(&add);
+        match self.tell_room(now, Command::Announce { publisher: sid.clone(), draft }) {
+            Ok(Outcome::Track(track)) => {
+                self.say_published(sid, add.cid, &track);
+                if let Some(session) = self.sessions.get_mut(sid) {
+                    session.up.pending.push(Pending { track, kind, cids, wish: pending_wish });
+                }
+                self.match_tracks(now, sid);
+            }
+            Ok(_) => {}
+            Err(refusal) => {
+                let reason = match refusal {
+                    room::Refusal::NotAllowed => Reason::NotAllowed,
+                    _ => Reason::LimitExceeded,
+                };
+                self.refuse(sid, 0, reason, &refusal.to_string(), Request::AddTrack(add));
+            }
+        }
+    }
+
+    /// The client's track of that id, if it waits for its section or is live.
+    fn announced(&self, sid: &ParticipantSid, cid: &str) -> Option<TrackSid> {
+        let participant = self.room.participant(sid)?;
+        let mine = participant.tracks.iter().filter_map(|t| self.room.track(t));
+        mine.filter(|t| !t.live).find(|t| t.draft.cid == cid).map(|t| t.sid.clone())
+    }
+
+    /// The same track in a second codec: noted, and taken, though nobody is sent it.
+    fn add_codec(&mut self, now: Time, sid: &ParticipantSid, kind: TrackKind, add: proto::AddTrackRequest) {
+        let track = TrackSid(add.sid.clone());
+        let known = self.room.track(&track).is_some_and(|t| t.publisher == *sid && t.draft.kind == kind);
+        let Some(codec) = add.simulcast_codecs.first().filter(|_| known) else {
+            self.refuse(sid, 0, Reason::NotFound, "no such track", Request::AddTrack(add));
+            return;
+        };
+        let codec = track_codec(codec, kind, &add.layers);
+        let change = TrackChange::AddCodec(codec);
+        if self.tell_room(now, Command::Describe { track: track.clone(), change }).is_err() {
+            self.refuse(sid, 0, Reason::LimitExceeded, "too many codecs", Request::AddTrack(add));
+            return;
+        }
+        let cids = cids(&add);
+        self.say_published(sid, add.cid, &track);
+        if let Some(session) = self.sessions.get_mut(sid) {
+            let wish = Wish { backup: true, ..Wish::default() };
+            session.up.pending.push(Pending { track, kind, cids, wish });
+        }
+        self.match_tracks(now, sid);
+    }
+
+    fn say_published(&mut self, sid: &ParticipantSid, cid: String, track: &TrackSid) {
+        let track = self.room.track(track).map(messages::track_info);
+        self.tell(sid, Message::TrackPublished(proto::TrackPublishedResponse { cid, track }));
+    }
+
+    /// A client offers, on its publisher connection or on its only one.
+    pub(crate) fn on_offer(&mut self, now: Time, sid: &ParticipantSid, said: proto::SessionDescription) {
+        let limits = sdp::Limits::default();
+        let parsed = sdp::parse(&said.sdp, &limits).ok();
+        let remote = parsed.as_ref().map(Remote::of);
+        let (Some(offer), Some(Ok(remote))) = (parsed, remote) else {
+            // There is no answer to this, and waiting for one the client would hang.
+            self.expel(now, sid, LeaveReason::StateMismatch);
+            return;
+        };
+        let role = remote.as_ref().map_or(DtlsRole::Server, |r| r.0.dtls_role);
+        if let Some(remote) = remote {
+            self.connect_up(sid, remote);
+        }
+        let Some(session) = self.sessions.get_mut(sid) else { return };
+        let ended = session.up.read(&offer);
+        for section in ended {
+            let Some(track) = section.track.filter(|_| !section.wish.backup) else { continue };
+            let _ = self.tell_room(now, Command::Unpublish { track, by_server: false });
+        }
+        let Some(session) = self.sessions.get_mut(sid) else { return };
+        let matched = session.up.match_tracks(session.make.alters_ids);
+        let changed = session.up.agree(&offer, &self.config.codecs, session.make.firefox);
+        let plans = self.plan(sid, &offer);
+        let Some(session) = self.sessions.get_mut(sid) else { return };
+        session.up.version += 1;
+        let (peer, extensions) = (session.up.peer, session.up.extensions);
+        let single = session.mode == Mode::Single;
+        let local = self.local(sid, false);
+        self.command(sfu::Command::SetReceiveExtensions { peer, extensions });
+        self.update_producers(sid, &changed);
+        let Some(local) = local else { return };
+        let answer = build_answer(&offer, &plans, &local, role);
+        let mid_to_track_id = if single { self.mids(sid) } else { Default::default() };
+        let answer = proto::SessionDescription {
+            r#type: "answer".into(),
+            sdp: answer.to_string(),
+            id: said.id,
+            mid_to_track_id,
+        };
+        self.tell(sid, Message::Answer(answer));
+        self.go_live(now, sid, &matched);
+        if single {
+            self.after_answer(now, sid);
+        }
+    }
+
+    /// Opens the transport, or restarts its ICE, as the offer demands.
+    fn connect_up(&mut self, sid: &ParticipantSid, remote: Remote) {
+        let Some(session) = self.sessions.get_mut(sid) else { return };
+        let Remote(remote) = remote;
+        let up = &mut session.up;
+        let peer = up.peer;
+        let restarts = up.remote.as_ref().is_some_and(|r| *r != remote.credentials);
+        up.remote = Some(remote.credentials.clone());
+        let early = up.take_early();
+        if restarts {
+            up.credentials = Credentials::generate(session.worker, &mut self.names.rng);
+            let credentials = up.credentials.clone();
+            self.command(sfu::Command::RestartIce { peer, credentials });
+        }
+        self.open_up(sid);
+        self.command(sfu::Command::SetRemote { peer, remote });
+        for candidate in early {
+            self.command(sfu::Command::AddCandidate { peer, candidate });
+        }
+    }
+
+    /// Tells the media engine of the transport on which the client offers.
+    pub(crate) fn open_up(&mut self, sid: &ParticipantSid) {
+        let Some(local) = self.local(sid, false) else { return };
+        let Some(session) = self.sessions.get_mut(sid).filter(|s| !s.up.opened) else { return };
+        session.up.opened = true;
+        let peer = session.up.peer;
+        self.command(sfu::Command::OpenPeer { peer, local: transport(&local, false) });
+    }
+
+    /// Our end of a participant's transport.
+    pub(crate) fn local(&self, sid: &ParticipantSid, offering: bool) -> Option<Local> {
+        let session = self.sessions.get(sid)?;
+        let credentials = match (offering, &session.down) {
+            (true, Some(down)) => down.credentials.clone(),
+            (true, None) => return None,
+            (false, _) => session.up.credentials.clone(),
+        };
+        let candidates = self.config.media.candidates.get(usize::from(session.worker));
+        Some(Local {
+            credentials,
+            candidates: candidates.cloned().unwrap_or_default(),
+            ice_lite: session.ice_lite,
+            fingerprint: self.config.media.fingerprint,
+            version: session.up.version,
+        })
+    }
+
+    /// What is to happen in each section of an offer.
+    fn plan(&mut self, sid: &ParticipantSid, offer: &sdp::Session) -> Vec<Plan> {
+        let single = self.sessions.get(sid).is_some_and(|s| s.mode == Mode::Single);
+        let mut sending = if single { self.fill_slots(sid, offer) } else { Default::default() };
+        let Some(session) = self.sessions.get(sid) else { return Vec::new() };
+        let mut has_data = false;
+        let plan = |section: &sdp::Section| {
+            if section.is_rejected() {
+                return Plan::Reject;
+            }
+            if section.is_data() {
+                // There is one SCTP association in a DTLS connection.
+                return if std::mem::replace(&mut has_data, true) { Plan::Reject } else { Plan::Data };
+            }
+            let (Some(mid), Some(_)) = (section.mid, track_kind(section)) else { return Plan::Reject };
+            if let Some((codecs, stream)) = sending.remove(&mid) {
+                return Plan::Send { codecs, stream };
+            }
+            let receiving = session.up.sections.iter().find(|s| s.mid == mid && s.sends);
+            let codecs = match receiving {
+                Some(receiving) => receiving.codecs.clone(),
+                None => choose_to_receive(&section.rtp, &self.config.codecs, None),
+            };
+            match receiving {
+                _ if codecs.is_empty() => Plan::Reject,
+                Some(receiving) => Plan::Receive { codecs, rids: receiving.rids() },
+                None => Plan::Inactive { codecs },
+            }
+        };
+        let mut plans: Vec<_> = offer.sections.iter().map(plan).collect();
+        level_opus(&mut plans);
+        plans
+    }
+
+    /// Brings together what has been announced and what has been offered before.
+    fn match_tracks(&mut self, now: Time, sid: &ParticipantSid) {
+        let Some(session) = self.sessions.get_mut(sid) else { return };
+        let matched = session.up.match_tracks(session.make.alters_ids);
+        self.go_live(now, sid, &matched);
+    }
+
+    /// Tracks have their sections: media may come, and everyone hears of them.
+    fn go_live(&mut self, now: Time, sid: &ParticipantSid, matched: &[usize]) {
+        for at in matched {
+            let Some(session) = self.sessions.get_mut(sid) else { return };
+            let (peer, worker) = (session.up.peer, session.worker);
+            let Some(section) = session.up.sections.get_mut(*at) else { continue };
+            let Some(track) = section.track.clone().filter(|_| !section.codecs.is_empty()) else { continue };
+            let actual = section.codecs.first().map(|c| c.kind);
+            let (mid, cid) = (section.mid, section.cid.clone());
+            let backup = section.wish.backup;
+            if !backup {
+                let producer = self.names.producer(worker);
+                section.producer = Some(producer);
+                let (params, codecs) = (section.params(), section.codecs.clone());
+                self.published.insert(track.clone(), Published { producer, codecs });
+                self.producers.insert(producer, track.clone());
+                self.command(sfu::Command::AddProducer { peer, producer, params });
+            }
+            let Some(known) = self.room.track(&track) else { continue };
+            let mut codecs = known.draft.codecs.clone();
+            let entry = if backup { codecs.last_mut() } else { codecs.first_mut() };
+            if let (Some(entry), Some(actual)) = (entry, actual) {
+                entry.mime = actual.mime();
+                entry.mid = mid.to_string();
+                if !cid.is_empty() && entry.cid != cid {
+                    entry.sdp_cid = cid;
+                }
+            }
+            let _ = self.tell_room(now, Command::GoLive { track, codecs });
+        }
+    }
+
+    /// Sections that carry tracks already have new terms.
+    fn update_producers(&mut self, sid: &ParticipantSid, changed: &[usize]) {
+        let Some(session) = self.sessions.get(sid) else { return };
+        let sections = changed.iter().filter_map(|at| session.up.sections.get(*at));
+        let updates: Vec<_> = sections
+            .filter_map(|s| Some((s.track.clone()?, s.producer?, s.params(), s.codecs.clone())))
+            .collect();
+        for (track, producer, params, codecs) in updates {
+            self.published.insert(track, Published { producer, codecs });
+            self.command(sfu::Command::UpdateProducer { producer, params });
+        }
+    }
+}
+
+/// A payload type means the same in all sections of a bundle (RFC 9143 section 9.1), so what a publisher is
+/// told about Opus stands in every section.
+fn level_opus(plans: &mut [Plan]) {
+    let told = plans.iter().find_map(|plan| match plan {
+        Plan::Receive { codecs, .. } => codecs.iter().find(|c| c.kind == Kind::Opus),
+        _ => None,
+    });
+    let Some(told) = told.map(|c| c.payload.clone()) else { return };
+    for plan in plans {
+        let (Plan::Receive { codecs, .. } | Plan::Send { codecs, .. } | Plan::Inactive { codecs }) = plan
+        else {
+            continue;
+        };
+        for chosen in codecs.iter_mut().filter(|c| c.payload.pt == told.pt) {
+            chosen.payload.fmtp = told.fmtp.clone();
+        }
+    }
+}
+
+/// As the media engine is told.
+pub(crate) fn transport(local: &Local, offering: bool) -> LocalTransport {
+    LocalTransport {
+        credentials: local.credentials.clone(),
+        ice_lite: local.ice_lite,
+        // The offerer nominates, and a lite agent never does (RFC 8445 section 6.1.1).
+        controlling: offering && !local.ice_lite,
+        candidates: local.candidates.clone(),
+    }
+}
+
+/// The client's ids of a track: one of its own, and one for each codec that it lists.
+fn cids(add: &proto::AddTrackRequest) -> Vec<String> {
+    let listed = add.simulcast_codecs.iter().map(|c| c.cid.clone());
+    std::iter::once(add.cid.clone()).chain(listed).filter(|c| !c.is_empty()).collect()
+}
+
+#[allow(deprecated)] // Old clients say `stereo` and `disable_dtx`.
+fn wish(add: &proto::AddTrackRequest, draft: &TrackDraft) -> Wish {
+    let first = draft.codecs.first();
+    let svc = proto::video_layer::Mode::MultipleSpatialLayersPerStream;
+    let has = |feature: proto::AudioTrackFeature| add.audio_features.contains(&feature.into());
+    Wish {
+        preferred: first.and_then(|c| Kind::from_name(&c.mime)),
+        svc: first.is_some_and(|c| c.layer_mode == i32::from(svc)),
+        rids: first.map_or_else(Vec::new, |c| {
+            c.layers.iter().map(|l| l.rid.clone()).filter(|r| !r.is_empty()).collect()
+        }),
+        stereo: add.stereo || has(proto::AudioTrackFeature::TfStereo),
+        no_dtx: add.disable_dtx || has(proto::AudioTrackFeature::TfNoDtx),
+        backup: false,
+    }
+}
+
+fn layers_of(layers: &[proto::VideoLayer]) -> Vec<Layer> {
+    let entry = |l: &proto::VideoLayer| Layer {
+        quality: match l.quality() {
+            proto::VideoQuality::Low | proto::VideoQuality::Off => Quality::Low,
+            proto::VideoQuality::Medium => Quality::Medium,
+            proto::VideoQuality::High => Quality::High,
+        },
+        width: l.width,
+        height: l.height,
+        bitrate: l.bitrate,
+        rid: l.rid.strip_prefix('~').unwrap_or(&l.rid).chars().take(16).collect(),
+        spatial: l.spatial_layer,
+    };
+    let mut layers: Vec<_> = layers.iter().take(LISTED_MAX).map(entry).collect();
+    layers.sort_by_key(|l| l.quality);
+    layers
+}
+
+fn track_codec(codec: &proto::SimulcastCodec, kind: TrackKind, common: &[proto::VideoLayer]) -> TrackCodec {
+    let family = if kind == TrackKind::Audio { "audio" } else { "video" };
+    let name = codec.codec.rsplit('/').next().unwrap_or_default();
+    let mime = match Kind::from_name(name) {
+        Some(kind) => kind.mime(),
+        None => format!("{family}/{name}"),
+    };
+    TrackCodec {
+        mime,
+        mid: String::new(),
+        cid: codec.cid.clone(),
+        sdp_cid: String::new(),
+        layers: layers_of(if codec.layers.is_empty() { common } else { &codec.layers }),
+        layer_mode: codec.video_layer_mode,
+    }
+}
+
+#[allow(deprecated)] // Old clients say `stereo` and `disable_dtx`.
+fn draft(add: &proto::AddTrackRequest, kind: TrackKind, enabled: &[Kind]) -> TrackDraft {
+    let is_kind = |k: &&Kind| k.is_audio() == (kind == TrackKind::Audio);
+    let default = enabled.iter().find(is_kind).copied();
+    let mut codecs: Vec<TrackCodec> = add
+        .simulcast_codecs
+        .iter()
+        // A codec that is switched off is replaced by the first that is not; the client learns which.
+        .filter(|c| Kind::from_name(&c.codec).is_some_and(|k| enabled.contains(&k) && is_kind(&&k)))
+        .map(|c| track_codec(c, kind, &add.layers))
+        .collect();
+    if codecs.is_empty() {
+        codecs.push(TrackCodec {
+            mime: default.map(Kind::mime).unwrap_or_default(),
+            layers: layers_of(&add.layers),
+            cid: add.cid.clone(),
+            ..TrackCodec::default()
+        });
+    }
+    if let Some(first) = codecs.first_mut().filter(|c| c.cid.is_empty()) {
+        first.cid.clone_from(&add.cid);
+    }
+    let mut audio_features: Vec<i32> = add.audio_features.iter().copied().take(16).collect();
+    for (set, feature) in [
+        (add.stereo, proto::AudioTrackFeature::TfStereo),
+        (add.disable_dtx, proto::AudioTrackFeature::TfNoDtx),
+    ] {
+        if set && !audio_features.contains(&feature.into()) {
+            audio_features.push(feature.into());
+        }
+    }
+    let source = messages::source_from(add.source());
+    TrackDraft {
+        cid: add.cid.clone(),
+        kind,
+        source,
+        name: add.name.clone(),
+        muted: add.muted,
+        width: add.width,
+        height: add.height,
+        codecs,
+        stream: if add.stream.is_empty() { stream_of(source).to_owned() } else { add.stream.clone() },
+        opaque: Opaque {
+            encryption: add.encryption,
+            disable_red: add.disable_red,
+            backup_policy: add.backup_codec_policy,
+            audio_features,
+            trailer_features: add.packet_trailer_features.iter().copied().take(16).collect(),
+        },
+    }
+}
+
+/// Which tracks belong together, where the client does not say.
+fn stream_of(source: auth::Source) -> &'static str {
+    match source {
+        auth::Source::Camera | auth::Source::Microphone => "camera",
+        auth::Source::ScreenShare | auth::Source::ScreenShareAudio => "screen",
+        auth::Source::Unknown => "unknown",
+    }
+}

@@ -1,0 +1,230 @@
+//! What clients say, apart from descriptions and candidates.
+
+use clock::Time;
+use livekit_protocol as proto;
+use proto::request_response::{Reason, Request};
+use proto::signal_request::Message as Ask;
+use proto::signal_response::Message;
+use proto::simulate_scenario::Scenario;
+use room::{
+    Audience, Command, LeaveReason, ParticipantSid, Permit, ProfileChange, Quality, Refusal, Settings,
+    TrackChange, TrackSid,
+};
+
+use crate::messages;
+use crate::{Conference, Output, SessionId};
+
+/// A client's request that concerns one of its tracks fails like this.
+fn reason_of(refusal: Refusal) -> Reason {
+    match refusal {
+        Refusal::NotAllowed => Reason::NotAllowed,
+        Refusal::TooLarge | Refusal::Full => Reason::LimitExceeded,
+        Refusal::NoTrack | Refusal::NoParticipant => Reason::NotFound,
+        Refusal::Ended => Reason::UnclassifiedError,
+    }
+}
+
+impl Conference {
+    #[allow(deprecated)] // Old clients say `update_layers`.
+    pub(crate) fn on_request(&mut self, now: Time, socket: SessionId, request: proto::SignalRequest) {
+        // A socket that was replaced or never joined has no say.
+        let Some(sid) = self.sockets.get(&socket).cloned() else { return };
+        // What a newer client may say is none of our business.
+        let Some(ask) = request.message else { return };
+        match ask {
+            Ask::Offer(offer) => self.on_offer(now, &sid, offer),
+            Ask::Answer(answer) => self.on_answer(now, &sid, &answer),
+            Ask::Trickle(trickle) => self.on_trickle(&sid, &trickle),
+            Ask::AddTrack(add) => self.on_add_track(now, &sid, add),
+            Ask::Mute(mute) => self.on_mute(now, &sid, mute),
+            Ask::Subscription(subscription) => self.on_subscription(now, &sid, subscription),
+            Ask::TrackSetting(settings) => self.on_settings(now, &sid, &settings),
+            Ask::Leave(_) => self.expel(now, &sid, LeaveReason::ClientInitiated),
+            Ask::SubscriptionPermission(permission) => self.on_permission(now, &sid, permission),
+            Ask::SyncState(state) => self.on_sync_state(now, &sid, state),
+            Ask::Simulate(simulate) => self.on_simulate(now, &sid, simulate),
+            Ask::Ping(_) => self.send(socket, Message::Pong(now.unix_millis())),
+            Ask::PingReq(ping) => {
+                let pong = proto::Pong { last_ping_timestamp: ping.timestamp, timestamp: now.unix_millis() };
+                self.send(socket, Message::PongResp(pong));
+            }
+            Ask::UpdateMetadata(update) => self.on_update_metadata(now, &sid, update),
+            Ask::UpdateAudioTrack(update) => {
+                let change = TrackChange::AudioFeatures(update.features.iter().copied().take(16).collect());
+                let request = Request::UpdateAudioTrack(update.clone());
+                self.describe(now, &sid, &update.track_sid, change, request);
+            }
+            Ask::UpdateVideoTrack(update) => {
+                let change = TrackChange::Size { width: update.width, height: update.height };
+                self.describe(
+                    now,
+                    &sid,
+                    &update.track_sid,
+                    change,
+                    Request::UpdateVideoTrack(update.clone()),
+                );
+            }
+            Ask::PublishDataTrackRequest(request) => {
+                self.refuse(&sid, 0, Reason::NotAllowed, "data tracks", Request::PublishDataTrack(request));
+            }
+            Ask::UpdateLayers(_)
+            | Ask::UnpublishDataTrackRequest(_)
+            | Ask::UpdateDataSubscription(_)
+            | Ask::StoreDataBlobRequest(_)
+            | Ask::GetDataBlobRequest(_) => {}
+        }
+    }
+
+    /// Says that a request was not done, and why.
+    pub(crate) fn refuse(
+        &mut self,
+        sid: &ParticipantSid,
+        request_id: u32,
+        reason: Reason,
+        message: &str,
+        request: Request,
+    ) {
+        self.tell(
+            sid,
+            Message::RequestResponse(proto::RequestResponse {
+                request_id,
+                reason: reason.into(),
+                message: message.to_owned(),
+                request: Some(request),
+            }),
+        );
+    }
+
+    fn owns(&self, sid: &ParticipantSid, track: &TrackSid) -> bool {
+        self.room.track(track).is_some_and(|t| t.publisher == *sid)
+    }
+
+    fn on_mute(&mut self, now: Time, sid: &ParticipantSid, mute: proto::MuteTrackRequest) {
+        let track = TrackSid(mute.sid.clone());
+        if !self.owns(sid, &track) {
+            self.refuse(sid, 0, Reason::NotFound, "no such track", Request::Mute(mute));
+            return;
+        }
+        let _ = self.tell_room(now, Command::Mute { track, muted: mute.muted, by_server: false });
+    }
+
+    fn describe(
+        &mut self,
+        now: Time,
+        sid: &ParticipantSid,
+        track: &str,
+        change: TrackChange,
+        request: Request,
+    ) {
+        let track = TrackSid(track.to_owned());
+        if !self.owns(sid, &track) {
+            self.refuse(sid, 0, Reason::NotFound, "no such track", request);
+            return;
+        }
+        if let Err(refusal) = self.tell_room(now, Command::Describe { track, change }) {
+            self.refuse(sid, 0, reason_of(refusal), &refusal.to_string(), request);
+        }
+    }
+
+    pub(crate) fn on_subscription(
+        &mut self,
+        now: Time,
+        sid: &ParticipantSid,
+        update: proto::UpdateSubscription,
+    ) {
+        let named = update.participant_tracks.into_iter().flat_map(|p| p.track_sids);
+        let tracks = update.track_sids.into_iter().chain(named).map(TrackSid).collect();
+        let command = Command::Subscribe { subscriber: sid.clone(), tracks, on: update.subscribe };
+        let _ = self.tell_room(now, command);
+    }
+
+    fn on_settings(&mut self, now: Time, sid: &ParticipantSid, update: &proto::UpdateTrackSettings) {
+        let (disabled, quality) = match update.quality() {
+            proto::VideoQuality::Low => (false, Quality::Low),
+            proto::VideoQuality::Medium => (false, Quality::Medium),
+            proto::VideoQuality::High => (false, Quality::High),
+            proto::VideoQuality::Off => (true, Quality::Low),
+        };
+        let settings = Settings {
+            disabled: update.disabled || disabled,
+            quality,
+            width: update.width,
+            height: update.height,
+            fps: update.fps,
+            priority: update.priority,
+        };
+        let tracks = update.track_sids.iter().cloned().map(TrackSid).collect();
+        let _ = self.tell_room(now, Command::Adjust { subscriber: sid.clone(), tracks, settings });
+    }
+
+    fn on_permission(&mut self, now: Time, sid: &ParticipantSid, update: proto::SubscriptionPermission) {
+        let permits = update.track_permissions.into_iter().map(|p| Permit {
+            sid: p.participant_sid,
+            identity: p.participant_identity,
+            all_tracks: p.all_tracks,
+            tracks: p.track_sids.into_iter().map(TrackSid).collect(),
+        });
+        let audience = Audience { everyone: update.all_participants, permits: permits.collect() };
+        let _ = self.tell_room(now, Command::Admit { publisher: sid.clone(), audience });
+    }
+
+    fn on_update_metadata(
+        &mut self,
+        now: Time,
+        sid: &ParticipantSid,
+        update: proto::UpdateParticipantMetadata,
+    ) {
+        let change = ProfileChange {
+            name: update.name.clone(),
+            metadata: update.metadata.clone(),
+            attributes: update.attributes.clone().into_iter().collect(),
+        };
+        let command = Command::Update { participant: sid.clone(), change, by_server: false };
+        let request_id = update.request_id;
+        let request = Request::UpdateMetadata(update);
+        match self.tell_room(now, command) {
+            Ok(_) => {
+                self.refresh_token(now, sid);
+                let protocol = self.sessions.get(sid).map_or(0, |s| s.make.protocol);
+                // Older clients take any `request_response` for a failure.
+                if protocol > 14 {
+                    self.refuse(sid, request_id, Reason::Ok, "", request);
+                }
+            }
+            Err(refusal) => {
+                self.refuse(sid, request_id, reason_of(refusal), &refusal.to_string(), request);
+            }
+        }
+    }
+
+    /// Hooks with which SDKs test themselves: they do to the asking client only what its network could.
+    fn on_simulate(&mut self, now: Time, sid: &ParticipantSid, simulate: proto::SimulateScenario) {
+        let Some(session) = self.sessions.get(sid) else { return };
+        let (socket, protocol) = (session.socket, session.make.protocol);
+        match simulate.scenario {
+            Some(Scenario::ServerLeave(_)) => self.expel(now, sid, LeaveReason::ServerShutdown),
+            Some(Scenario::LeaveRequestFullReconnect(_)) => self.expel(now, sid, LeaveReason::StateMismatch),
+            Some(Scenario::NodeFailure(_) | Scenario::Migration(_)) => {
+                // As if the node were gone: no word, and no memory of the client.
+                if let Some(session) = self.sessions.get_mut(sid) {
+                    session.socket = None;
+                }
+                if let Some(socket) = socket {
+                    self.sockets.remove(&socket);
+                    self.output.push_back(Output::Close { session: socket });
+                }
+                self.expel(now, sid, LeaveReason::SignalClose);
+            }
+            Some(Scenario::DisconnectSignalOnResume(_) | Scenario::DisconnectSignalOnResumeNoMessages(_)) => {
+                let Some(socket) = socket else { return };
+                let action = proto::leave_request::Action::Resume;
+                self.send(socket, messages::leave(LeaveReason::SignalClose, action, protocol));
+                self.output.push_back(Output::Close { session: socket });
+            }
+            Some(Scenario::SpeakerUpdate(_))
+            | Some(Scenario::SwitchCandidateProtocol(_))
+            | Some(Scenario::SubscriberBandwidth(_))
+            | None => {}
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! One participant's side of the conversation.
+
+use auth::Claims;
+use livekit_protocol as proto;
+use room::ParticipantSid;
+use sfu::PeerId;
+
+use crate::negotiation::{Downstream, Offerer, Upstream};
+use crate::{JoinRequest, Mode, SessionId};
+
+/// What matters about a client's make.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Make {
+    /// Its `ClientInfo.protocol`.
+    pub(crate) protocol: i32,
+    /// Takes only the preferred codec in an answer, and alters track ids.
+    pub(crate) firefox: bool,
+    /// Track ids in its SDP are not those that it announces.
+    pub(crate) alters_ids: bool,
+}
+
+impl Make {
+    pub(crate) fn of(request: &JoinRequest) -> Self {
+        let client = &request.client;
+        let firefox = client.browser.to_ascii_lowercase().contains("firefox");
+        let native = client.sdk() == proto::client_info::Sdk::ReactNative;
+        Self { protocol: client.protocol, firefox, alters_ids: firefox || native }
+    }
+}
+
+/// One participant's side of the conversation. It outlives its WebSocket: a client may resume on another.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) participant: ParticipantSid,
+    pub(crate) socket: Option<SessionId>,
+    /// `join` has been sent: nothing else may come before it.
+    pub(crate) greeted: bool,
+    pub(crate) worker: u8,
+    pub(crate) mode: Mode,
+    pub(crate) make: Make,
+    pub(crate) claims: Claims,
+    /// Answers checks only.
+    pub(crate) ice_lite: bool,
+    /// Where the client offers: its publisher connection, or its only one.
+    pub(crate) up: Upstream,
+    /// Where we offer.
+    pub(crate) down: Option<Offerer>,
+    pub(crate) downstream: Downstream,
+    pub(crate) need: Need,
+    /// Of reliable data packets.
+    pub(crate) last_sequence: u32,
+    /// Counts lost transports, so that a deadline knows whether it is still meant.
+    pub(crate) losses: u32,
+}
+
+/// Sections that a client with one peer connection was asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Need {
+    /// To be told then.
+    pub(crate) due: Option<std::time::Instant>,
+    /// Told, and no offer since.
+    pub(crate) asked: bool,
+    /// Offers since in which nothing was gained.
+    pub(crate) fruitless: u32,
+}
+
+impl Session {
+    /// Media for this participant goes over this peer.
+    pub(crate) fn sending_peer(&self) -> PeerId {
+        match (&self.mode, &self.down) {
+            (Mode::Dual, Some(down)) => down.peer,
+            _ => self.up.peer,
+        }
+    }
+
+    /// The transport whose connection makes the participant active.
+    pub(crate) fn is_primary(&self, peer: PeerId) -> bool {
+        self.sending_peer() == peer
+    }
+
+    /// Media can flow on one transport at least.
+    pub(crate) fn has_media(&self) -> bool {
+        self.up.connected || self.down.as_ref().is_some_and(|d| d.connected)
+    }
+}
