@@ -32,4 +32,4 @@ pub use counters::{Counters, Drops, Repair, Traffic};
 pub use link::{Link, LinkBatch, LinkParams, Mapping};
 pub use outbox::{Entry, MAX_RUN_BYTES, MAX_SEGMENTS, Outbox, Run, Runs};
 pub use peer::Path;
-pub use router::Router;
+pub use router::{PeerStats, Router};

@@ -142,6 +142,11 @@ impl Peer {
 }
 
 impl Sending {
+    /// The round trip, if it was measured.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
     /// Takes a measurement in, smoothed as in RFC 6298 section 2.
     pub(crate) fn note_round_trip(&mut self, measured: Duration) {
         self.round_trip = Some(self.round_trip.map_or(measured, |r| r * 7 / 8 + measured / 8));

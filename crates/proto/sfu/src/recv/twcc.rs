@@ -103,7 +103,9 @@ mod tests {
     use super::*;
     use rtp::rtcp::{Packet, packets};
 
-    fn feedback(twcc: &mut Twcc, now: Instant) -> Option<(u8, Vec<(u16, Option<i64>)>)> {
+    type Told = (u8, Vec<(u16, Option<i64>)>);
+
+    fn feedback(twcc: &mut Twcc, now: Instant) -> Option<Told> {
         let mut buf = [0; 1200];
         let mut builder = Builder::new(&mut buf);
         let _ = twcc.poll(now, Ssrc(1), &mut builder);

@@ -29,7 +29,7 @@ impl Router {
             Command::ClosePeer { peer } => self.close_peer(now, peer),
             Command::SetReceiveExtensions { peer, extensions } => {
                 let key = *self.index.peers.get(&peer)?;
-                self.peers.get_mut(key)?.reception.meanings = Box::new(Meanings::new(&extensions));
+                *self.peers.get_mut(key)?.reception.meanings = Meanings::new(&extensions);
                 Some(())
             }
             Command::AddProducer { peer, producer, params } => self.add_producer(peer, producer, &params),
@@ -75,9 +75,8 @@ impl Router {
                 peer.transport.restart_ice(now, credentials);
             }
             Command::OpenChannel { params, .. } => {
-                if peer.transport.open_channel(channel(params)).is_err() {
-                    self.counters.drops.data += 1;
-                }
+                let refused = peer.transport.open_channel(channel(params)).is_err();
+                self.counters.drops.data += u64::from(refused);
             }
             _ => {}
         }

@@ -18,9 +18,10 @@ mod transmit;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clock::Time;
+use rtp::Bitrate;
 use slab::Slab;
 
 use crate::api::{ConsumerId, Event, PeerId, ProducerId};
@@ -52,6 +53,21 @@ pub struct Router {
     /// Sequence numbers of one request, kept for its memory.
     scratch: Vec<u16>,
     counters: Counters,
+}
+
+/// What a peer's feedback has said so far about the way to it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PeerStats {
+    /// From sender reports and their echo.
+    pub round_trip: Option<Duration>,
+    /// By transport-wide feedback, as are the next three.
+    pub delivered_bytes: u64,
+    pub delivered_packets: u64,
+    pub lost_packets: u64,
+    /// From a packet's departure to its report.
+    pub feedback_delay: Option<Duration>,
+    /// The peer's own estimate, where it sends one.
+    pub remb: Option<Bitrate>,
 }
 
 /// What leads to a slab key.
@@ -165,6 +181,20 @@ impl Router {
     /// What was done and dropped so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// How a peer is reached; `None` if it is not (or no longer) known here.
+    pub fn peer_stats(&self, peer: PeerId) -> Option<PeerStats> {
+        let sending = &self.peers.get(*self.index.peers.get(&peer)?)?.sending;
+        let delivered = sending.gate.delivered();
+        Some(PeerStats {
+            round_trip: sending.round_trip(),
+            delivered_bytes: delivered.bytes,
+            delivered_packets: delivered.packets,
+            lost_packets: delivered.lost,
+            feedback_delay: delivered.delay,
+            remb: sending.remb,
+        })
     }
 
     /// The peer may have something to send.
