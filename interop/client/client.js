@@ -1,0 +1,171 @@
+/**
+ * What a test says to a browser: `window.client`. Runs livekit-client as an application would, and answers questions
+ * with plain data. Everything that is asked about others is asked by identity and source.
+ */
+import { DisconnectReason, Room, RoomEvent, Track, VideoQuality, setLogLevel } from "livekit-client";
+
+setLogLevel("warn");
+
+const TOPIC = "lk.chat";
+const SOURCES = { camera: Track.Source.Camera, microphone: Track.Source.Microphone, screen: Track.Source.ScreenShare };
+
+let room;
+let chats = [];
+let happened = [];
+let ended;
+
+async function join({ url, token, options = {}, connect = {} }) {
+  room = new Room(options);
+  chats = [];
+  happened = [];
+  ended = undefined;
+  const note = (what) => (detail) => happened.push({ what, detail });
+  room
+    .on(RoomEvent.ParticipantConnected, (who) => note("joined")(who.identity))
+    .on(RoomEvent.ParticipantDisconnected, (who) => note("left")(who.identity))
+    .on(RoomEvent.TrackMuted, (publication, who) => note("muted")(`${who.identity}/${publication.source}`))
+    .on(RoomEvent.TrackUnmuted, (publication, who) => note("unmuted")(`${who.identity}/${publication.source}`))
+    .on(RoomEvent.TrackUnpublished, (publication, who) => note("unpublished")(`${who.identity}/${publication.source}`))
+    .on(RoomEvent.Reconnecting, note("reconnecting"))
+    .on(RoomEvent.SignalReconnecting, note("signal reconnecting"))
+    .on(RoomEvent.Reconnected, note("reconnected"))
+    .on(RoomEvent.ActiveSpeakersChanged, (speakers) => note("speakers")(speakers.map((who) => who.identity)))
+    .on(RoomEvent.DataReceived, (payload, who, kind, topic) =>
+      chats.push({ from: who?.identity, text: new TextDecoder().decode(payload), topic, kind }),
+    )
+    .on(RoomEvent.Disconnected, (reason) => (ended = DisconnectReason[reason ?? 0]))
+    .on(RoomEvent.TrackSubscribed, (track, publication, who) => {
+      const element = track.attach();
+      element.id = `${who.identity}/${publication.source}`;
+      element.muted = false;
+      document.body.append(element);
+    })
+    .on(RoomEvent.TrackUnsubscribed, (track) => track.detach().forEach((element) => element.remove()));
+  room.registerTextStreamHandler(TOPIC, async (reader, from) => {
+    chats.push({ from: from.identity, text: await reader.readAll(), topic: TOPIC });
+  });
+  await room.connect(url, token, connect);
+  return room.localParticipant.identity;
+}
+
+/** A picture whose colour names who sent it, moving a little so that an encoder has something to do. */
+function paintedTrack({ width, height, color, rate }) {
+  const canvas = document.createElement("canvas");
+  Object.assign(canvas, { width, height });
+  const brush = canvas.getContext("2d");
+  let at = 0;
+  const paint = () => {
+    brush.fillStyle = color;
+    brush.fillRect(0, 0, width, height);
+    brush.fillStyle = "#000";
+    brush.fillRect((at += 7) % width, 0, 12, 12);
+  };
+  paint();
+  setInterval(paint, 1000 / rate);
+  return canvas.captureStream(rate).getVideoTracks()[0];
+}
+
+async function publishPainted({ source, width, height, color, rate = 15, ...options }) {
+  const track = paintedTrack({ width, height, color, rate });
+  await room.localParticipant.publishTrack(track, { source: SOURCES[source], name: source, ...options });
+}
+
+const camera = (on, resolution) => room.localParticipant.setCameraEnabled(on, resolution && { resolution });
+const microphone = (on) => room.localParticipant.setMicrophoneEnabled(on);
+
+async function unpublish(source) {
+  const { track } = room.localParticipant.getTrackPublication(SOURCES[source]);
+  await room.localParticipant.unpublishTrack(track);
+}
+
+const say = (text, to) => room.localParticipant.sendText(text, { topic: TOPIC, ...(to ? { destinationIdentities: to } : {}) });
+
+async function sendBytes(text, { reliable, topic, to }) {
+  await room.localParticipant.publishData(new TextEncoder().encode(text), {
+    reliable,
+    topic,
+    ...(to ? { destinationIdentities: to } : {}),
+  });
+}
+
+const found = (identity, source) => room.remoteParticipants.get(identity)?.getTrackPublication(SOURCES[source]);
+
+const askQuality = (identity, source, quality) => found(identity, source).setVideoQuality(VideoQuality[quality]);
+const subscribe = (identity, source, wanted) => found(identity, source).setSubscribed(wanted);
+
+/** Everything about the room that is not media. */
+function look() {
+  return {
+    state: room?.state,
+    ended,
+    single: room?.engine?.pcManager?.mode,
+    chats,
+    happened,
+    others: Object.fromEntries(
+      [...(room?.remoteParticipants.values() ?? [])].map((who) => [
+        who.identity,
+        {
+          name: who.name,
+          tracks: Object.fromEntries(
+            [...who.trackPublications.values()].map((publication) => [
+              publication.source,
+              { sid: publication.trackSid, subscribed: publication.isSubscribed, muted: publication.isMuted },
+            ]),
+          ),
+        },
+      ]),
+    ),
+  };
+}
+
+/** What arrived of one track, out of the browser's own statistics. */
+async function received(identity, source) {
+  const report = await found(identity, source)?.track?.getRTCStatsReport();
+  if (!report) return undefined;
+  const all = [...report.values()];
+  const inbound = all.find((one) => one.type === "inbound-rtp") ?? {};
+  const transport = all.find((one) => one.type === "transport") ?? {};
+  const codec = all.find((one) => one.id === inbound.codecId) ?? {};
+  return {
+    frames: inbound.framesDecoded ?? 0,
+    keyFrames: inbound.keyFramesDecoded ?? 0,
+    width: inbound.frameWidth ?? 0,
+    height: inbound.frameHeight ?? 0,
+    freezes: inbound.freezeCount ?? 0,
+    packets: inbound.packetsReceived ?? 0,
+    lost: inbound.packetsLost ?? 0,
+    energy: inbound.totalAudioEnergy ?? 0,
+    codec: codec.mimeType,
+    cipher: transport.srtpCipher,
+  };
+}
+
+/** The average colour of the middle of what is shown of a track. */
+function colorOf(identity, source) {
+  const element = document.getElementById(`${identity}/${SOURCES[source]}`);
+  if (!element?.videoWidth) return undefined;
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = 8;
+  const brush = canvas.getContext("2d", { willReadFrequently: true });
+  const { videoWidth: width, videoHeight: height } = element;
+  brush.drawImage(element, width / 4, height / 4, width / 2, height / 2, 0, 0, 8, 8);
+  const bytes = brush.getImageData(0, 0, 8, 8).data;
+  const sum = [0, 0, 0];
+  for (let i = 0; i < bytes.length; i += 4) for (let c = 0; c < 3; c += 1) sum[c] += bytes[i + c];
+  return sum.map((total) => Math.round(total / 64));
+}
+
+/** Local statistics: which layers leave. */
+async function sent(source) {
+  const report = await room.localParticipant.getTrackPublication(SOURCES[source])?.track?.getRTCStatsReport();
+  return [...(report?.values() ?? [])]
+    .filter((one) => one.type === "outbound-rtp")
+    .map(({ rid, frameWidth, frameHeight, framesEncoded, packetsSent }) => ({ rid, frameWidth, frameHeight, framesEncoded, packetsSent }));
+}
+
+const leave = () => room.disconnect();
+const simulate = (scenario) => room.simulateScenario(scenario);
+
+window.client = {
+  join, leave, camera, microphone, publishPainted, unpublish, say, sendBytes, askQuality, subscribe, look, received, colorOf, sent, simulate,
+};

@@ -1,0 +1,155 @@
+/** The real binary on ports of its own: started, asked whether it is ready, killed by its pid, started again. */
+
+import { spawn } from "node:child_process";
+import { createSocket } from "node:dgram";
+import { createWriteStream, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { AccessToken } from "livekit-server-sdk";
+import { until } from "./until.js";
+
+const here = fileURLToPath(new URL("..", import.meta.url));
+export const BINARY = resolve(here, process.env.MILLRACE_BIN ?? "../target/debug/millrace");
+export const ARTIFACTS = join(here, "artifacts");
+
+const KEY = "devkey";
+const SECRET = "secret";
+
+/** Another process may take a port between asking for it and using it. */
+const PORT_TRIES = 4;
+
+export class Server {
+  #child;
+  #folder = mkdtempSync(join(tmpdir(), "millrace-interop-"));
+  #log;
+  #name;
+  #config;
+
+  /** `config` is YAML appended to the smallest configuration that a test needs. */
+  constructor(name, config = "") {
+    this.#name = name;
+    this.#config = config;
+    mkdirSync(ARTIFACTS, { recursive: true });
+    this.#log = createWriteStream(join(ARTIFACTS, `server-${name}.log`));
+  }
+
+  static async start(name, config) {
+    const server = new Server(name, config);
+    for (let attempt = 1; ; attempt += 1) {
+      server.port = await freeTcpPort();
+      server.udpPort = await freeUdpPort();
+      try {
+        await server.run();
+        return server;
+      } catch (error) {
+        await server.kill("SIGKILL");
+        if (attempt === PORT_TRIES || !server.exit) throw error;
+      }
+    }
+  }
+
+  /** Start the process on the ports chosen before. After a kill this is the same server coming back. */
+  async run() {
+    const file = join(this.#folder, "millrace.yaml");
+    writeFileSync(file, this.#yaml());
+    this.exit = undefined;
+    const child = spawn(BINARY, ["--dev", "--config", file], { stdio: ["ignore", "pipe", "pipe"] });
+    this.#child = child;
+    child.stdout.pipe(this.#log, { end: false });
+    child.stderr.pipe(this.#log, { end: false });
+    child.on("error", (error) => (this.exit ??= { error: error.message }));
+    child.on("exit", (code, signal) => (this.exit ??= { code, signal }));
+    await until(
+      `${BINARY} to answer on port ${this.port}`,
+      async () => {
+        if (this.exit) return true;
+        const answer = await fetch(this.http, { headers: { accept: "text/plain" }, signal: AbortSignal.timeout(2000) });
+        return answer.ok;
+      },
+      { within: 20_000 },
+    );
+    if (this.exit) {
+      throw new Error(`the server ended before it was ready: ${JSON.stringify(this.exit)}; see artifacts/server-${this.#name}.log`);
+    }
+  }
+
+  get http() {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  get ws() {
+    return `ws://127.0.0.1:${this.port}`;
+  }
+
+  get pid() {
+    return this.#child?.pid;
+  }
+
+  signal(name) {
+    if (this.#child && !this.exit) this.#child.kill(name);
+  }
+
+  async kill(name) {
+    this.signal(name);
+    await this.exited();
+  }
+
+  /** How the process ended: `{ code, signal }`. */
+  async exited(within = 15_000) {
+    return until(`the server to end`, () => this.exit, { within });
+  }
+
+  async stop() {
+    await this.kill("SIGKILL");
+    rmSync(this.#folder, { recursive: true, force: true });
+    this.#log.end();
+  }
+
+  /** A token made by LiveKit's own library for Node. */
+  async token(identity, room, grant = {}) {
+    const token = new AccessToken(KEY, SECRET, { identity, name: grant.name ?? identity, ttl: "10m" });
+    token.addGrant({ roomJoin: true, room, ...grant.video });
+    return token.toJwt();
+  }
+
+  get keys() {
+    return { key: KEY, secret: SECRET };
+  }
+
+  #yaml() {
+    return [
+      `port: ${this.port}`,
+      "bind_addresses: [127.0.0.1]",
+      `keys: { ${KEY}: ${SECRET} }`,
+      "rtc:",
+      `  udp_port: ${this.udpPort}`,
+      "  enable_loopback_candidate: true",
+      this.#config,
+      "",
+    ].join("\n");
+  }
+}
+
+function freeTcpPort() {
+  return new Promise((ready, failed) => {
+    const probe = createServer();
+    probe.once("error", failed);
+    probe.listen(0, "127.0.0.1", () => {
+      const { port } = probe.address();
+      probe.close(() => ready(port));
+    });
+  });
+}
+
+function freeUdpPort() {
+  return new Promise((ready, failed) => {
+    const probe = createSocket("udp4");
+    probe.once("error", failed);
+    probe.bind(0, () => {
+      const { port } = probe.address();
+      probe.close(() => ready(port));
+    });
+  });
+}

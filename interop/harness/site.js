@@ -1,0 +1,32 @@
+/** Serves the test page: livekit-client from npm and `client/client.js`, bundled once, on a port of its own. */
+
+import { createServer } from "node:http";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const HTML = `<!doctype html><meta charset="utf-8"><title>interop</title><body><script src="/client.js"></script>`;
+
+export async function serveSite() {
+  const bundle = await build({
+    entryPoints: [fileURLToPath(new URL("../client/client.js", import.meta.url))],
+    bundle: true,
+    format: "iife",
+    target: "es2022",
+    write: false,
+    logLevel: "error",
+  });
+  const script = bundle.outputFiles[0].contents;
+  const server = createServer((request, response) => {
+    const isScript = request.url === "/client.js";
+    response.writeHead(200, { "content-type": isScript ? "text/javascript" : "text/html" });
+    response.end(isScript ? script : HTML);
+  });
+  await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
+  return {
+    url: `http://127.0.0.1:${server.address().port}/`,
+    close: () => {
+      server.closeAllConnections();
+      return new Promise((closed) => server.close(closed));
+    },
+  };
+}
