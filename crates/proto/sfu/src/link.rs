@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use crate::api::{CodecParams, Kind, ProducerId};
+use crate::api::{CodecParams, Kind, PeerId, ProducerId};
 use crate::packet::Meta;
 
 /// One message between two routers, for the driver to carry.
@@ -34,6 +34,8 @@ pub enum Link {
 /// What a subscriber's router must know of a track.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkParams {
+    /// Whose it is: tracks of one publisher are played together.
+    pub origin: PeerId,
     pub kind: Kind,
     /// How many encodings it has.
     pub encodings: u8,

@@ -10,7 +10,7 @@ use rtp::dd;
 use rtp::{Mid, Pt, Rid, Ssrc};
 
 use crate::Config;
-use crate::api::{CodecParams, Encoding as EncodingParams, Kind, ProducerId, ProducerParams};
+use crate::api::{CodecParams, Encoding as EncodingParams, Kind, PeerId, ProducerId, ProducerParams};
 use crate::levels::Meter;
 use crate::link::{LinkParams, Mapping};
 use crate::recv::keyframes::KeyFrames;
@@ -78,6 +78,7 @@ pub(crate) struct Producer {
 /// What a track is.
 #[derive(Debug)]
 pub(crate) struct Track {
+    pub(crate) origin: PeerId,
     pub(crate) kind: Kind,
     pub(crate) svc: bool,
     pub(crate) mid: Option<Mid>,
@@ -124,7 +125,7 @@ pub(crate) struct Receive {
 }
 
 impl Track {
-    fn new(kind: Kind, svc: bool, codecs: &[CodecParams]) -> Self {
+    fn new(origin: PeerId, kind: Kind, svc: bool, codecs: &[CodecParams]) -> Self {
         let mut pts = Box::new([PtMeaning::Unknown; 128]);
         let mut set = |pt: Pt, meaning| {
             if let Some(entry) = pts.get_mut(usize::from(pt.0)) {
@@ -137,7 +138,7 @@ impl Track {
             }
             set(codec.pt, PtMeaning::Media(n as u8));
         }
-        Self { kind, svc, mid: None, transport_cc: false, codecs: codecs.to_vec(), pts }
+        Self { origin, kind, svc, mid: None, transport_cc: false, codecs: codecs.to_vec(), pts }
     }
 
     pub(crate) fn meaning(&self, pt: Pt) -> PtMeaning {
@@ -159,16 +160,21 @@ impl Track {
 
 impl Producer {
     /// A track of a peer of this router.
-    pub(crate) fn at_home(id: ProducerId, peer: usize, params: &ProducerParams, config: &Config) -> Self {
-        let mut producer =
-            Self::empty(id, Home::Peer(peer), Track::new(params.kind, params.svc, &params.codecs));
+    pub(crate) fn at_home(
+        id: ProducerId,
+        peer: (PeerId, usize),
+        params: &ProducerParams,
+        config: &Config,
+    ) -> Self {
+        let track = Track::new(peer.0, params.kind, params.svc, &params.codecs);
+        let mut producer = Self::empty(id, Home::Peer(peer.1), track);
         producer.update(params, config);
         producer
     }
 
     /// A track of another worker's router, about which nothing is known yet.
     pub(crate) fn shadow(id: ProducerId, worker: u8) -> Self {
-        Self::empty(id, Home::Worker(worker), Track::new(Kind::Video, false, &[]))
+        Self::empty(id, Home::Worker(worker), Track::new(PeerId(0), Kind::Video, false, &[]))
     }
 
     fn empty(id: ProducerId, home: Home, track: Track) -> Self {
@@ -187,7 +193,7 @@ impl Producer {
 
     /// Takes new parameters; encodings that stay keep what they know.
     pub(crate) fn update(&mut self, params: &ProducerParams, config: &Config) {
-        self.track = Track::new(params.kind, params.svc, &params.codecs);
+        self.track = Track::new(self.track.origin, params.kind, params.svc, &params.codecs);
         self.track.mid = params.mid;
         self.track.transport_cc = params.transport_cc;
         let one = [EncodingParams::default()];
@@ -206,7 +212,7 @@ impl Producer {
 
     /// As [`Producer::update`], for a shadow.
     pub(crate) fn update_shadow(&mut self, params: &LinkParams, config: &Config) {
-        self.track = Track::new(params.kind, params.svc, &params.codecs);
+        self.track = Track::new(params.origin, params.kind, params.svc, &params.codecs);
         self.resize(usize::from(params.encodings).clamp(1, MAX_ENCODINGS), config);
     }
 
@@ -231,6 +237,7 @@ impl Producer {
     /// What a shadow elsewhere must know.
     pub(crate) fn link_params(&self) -> LinkParams {
         LinkParams {
+            origin: self.track.origin,
             kind: self.track.kind,
             encodings: self.encodings.len() as u8,
             codecs: self.track.codecs.clone(),

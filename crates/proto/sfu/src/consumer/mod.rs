@@ -185,7 +185,10 @@ impl Consumer {
         let (encoding, epoch) = self.rewrite.encoding()?;
         self.note_clock(encoding, epoch, producer);
         let ntp = now.ntp();
-        let rtp_timestamp = self.clock?.rtp_at(ntp, producer.track.clock_rate());
+        let codec = producer.encodings.get(usize::from(encoding)).and_then(|e| e.codec);
+        let codec = codec.and_then(|index| producer.track.codec(index));
+        let clock_rate = codec.map_or_else(|| producer.track.clock_rate(), |c| c.clock_rate);
+        let rtp_timestamp = self.clock?.rtp_at(ntp, clock_rate);
         let (packets, octets) = self.feedback.sent();
         self.feedback.reported(ntp);
         Some(SenderInfo { ssrc: self.route.ssrc, ntp, rtp_timestamp, packets, octets })

@@ -127,7 +127,7 @@ impl Router {
         if self.index.producers.contains_key(&id) {
             return None;
         }
-        let key = self.producers.insert(Producer::at_home(id, peer_key, params, &self.config));
+        let key = self.producers.insert(Producer::at_home(id, (peer, peer_key), params, &self.config));
         self.index.producers.insert(id, key);
         self.peers.get_mut(peer_key)?.reception.producers.push(key);
         self.map_known_streams(key);

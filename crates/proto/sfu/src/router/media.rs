@@ -126,8 +126,9 @@ impl Router {
             && let Some(codec) = producer.track.codec(meta.codec)
         {
             let (producer, codec) = (producer.id, codec.codec);
-            self.events.push_back(Event::EncodingStarted { producer, encoding, codec });
+            self.mention(Event::EncodingStarted { producer, encoding, codec });
         }
+        let Some(producer) = self.producers.get_mut(key) else { return };
         if producer.batch.arrived.is_empty() {
             self.batch.dirty.push(key);
         }

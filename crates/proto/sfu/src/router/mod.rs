@@ -197,6 +197,13 @@ impl Router {
         })
     }
 
+    /// Tells what is of no use late: with nobody taking events, it is left out.
+    fn mention(&mut self, event: Event) {
+        if self.events.len() < self.config.event_queue {
+            self.events.push_back(event);
+        }
+    }
+
     /// The peer may have something to send.
     fn wake(&mut self, key: usize) {
         if let Some(peer) = self.peers.get_mut(key)

@@ -37,14 +37,16 @@ impl Router {
     fn sweep(&mut self, now: Time) {
         for n in 0..self.producers.capacity() {
             let Some(producer) = self.producers.get_mut(n) else { continue };
+            let gone = producer.sweep();
             if let Some(loudness) = producer.meter.as_mut().and_then(|m| m.poll(now.mono)) {
-                self.events.push_back(Event::AudioLevel {
+                let event = Event::AudioLevel {
                     producer: producer.id,
                     loudest: loudness.loudest,
                     active_percent: loudness.active_percent,
-                });
+                };
+                self.mention(event);
             }
-            if producer.sweep() {
+            if gone {
                 self.tell_arriving(n);
                 self.aim_all(n);
             }

@@ -7,6 +7,7 @@ use rtp::rtcp::{Builder, ReportBlock};
 
 use super::Router;
 use crate::Outbox;
+use crate::api::PeerId;
 use crate::consumer::Egress;
 use crate::peer_state::Peer;
 use crate::producer::Home;
@@ -91,7 +92,7 @@ impl Router {
             let Some(info) = consumer.sender_report(now, producer) else { continue };
             compound.add(peer, outbox, |b| {
                 b.sender_report(&info, &[])?;
-                b.cname(info.ssrc, CNAME)
+                b.cname(info.ssrc, &cname(producer.track.origin))
             });
         }
     }
@@ -180,6 +181,9 @@ impl Router {
                 }
             }
         }
+        if peer.reception.remb.next().is_none_or(|due| due > now.mono) {
+            return;
+        }
         let lost = peer.reception.fraction_lost;
         let by_remb = peer.reception.producers.iter().filter_map(|key| self.producers.get(*key));
         if !by_remb.clone().any(|p| !p.track.transport_cc) {
@@ -246,8 +250,16 @@ impl Router {
     }
 }
 
-/// One name for all that is sent: what belongs together is said by signalling, not by canonical names.
-const CNAME: &[u8] = b"millrace";
+/// A canonical name (RFC 3550 section 6.5.1): one for all tracks of a publisher, so that they are played
+/// together, and none that says who it is.
+fn cname(origin: PeerId) -> [u8; 16] {
+    let mut name = [0; 16];
+    for (n, digit) in name.iter_mut().enumerate() {
+        let nibble = (origin.0 >> (60 - 4 * n)) as u32 & 15;
+        *digit = char::from_digit(nibble, 16).map_or(b'0', |c| c as u8);
+    }
+    name
+}
 
 /// A compound packet being filled.
 struct Compound {

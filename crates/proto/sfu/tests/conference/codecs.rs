@@ -1,0 +1,255 @@
+//! What is particular to a codec, and what is to none.
+
+use codec::Kind as Codec;
+use rtp::{Pt, Ssrc};
+use sfu::{CodecParams, Command, Encoding, Event, ProducerParams};
+
+use crate::client::{Got, IDS, Packet};
+use crate::stage::*;
+use crate::world::World;
+
+fn params_of(codec: Codec, pt: u8, svc: bool) -> ProducerParams {
+    let codecs = vec![CodecParams { codec, ..video_codec(pt, None) }];
+    ProducerParams { codecs, svc, ..video_params(&[]) }
+}
+
+fn take(codec: Codec, max_spatial: u8) -> sfu::ConsumerParams {
+    sfu::ConsumerParams {
+        codecs: vec![CodecParams { codec, ..video_codec(45, None) }],
+        ..take_video(5000, false, max_spatial)
+    }
+}
+
+struct Sender {
+    client: usize,
+    pt: u8,
+    seq: u16,
+}
+
+impl Sender {
+    fn send(&mut self, w: &mut World, timestamp: u32, marker: bool, descriptor: &[u8], payload: &[u8]) {
+        let mut extensions: Vec<(Option<u8>, &[u8])> = vec![(IDS.mid, b"v")];
+        if !descriptor.is_empty() {
+            extensions.push((IDS.dependency_descriptor, descriptor));
+        }
+        let (pt, seq, extensions) = (self.pt, self.seq, extensions.as_slice());
+        let packet = Packet { ssrc: 11, pt, seq, timestamp, marker, extensions, payload };
+        let packet = w.clients[self.client].rtp(packet);
+        w.up(self.client, packet);
+        self.seq = self.seq.wrapping_add(1);
+    }
+}
+
+fn numbers(got: &[Got]) -> Vec<u16> {
+    got.iter().map(|g| g.header.seq.wrapping_sub(got[0].header.seq)).collect()
+}
+
+/// VP9's descriptor in flexible mode, RFC 9628 section 4.2: picture id, layer indices.
+fn vp9(picture: u8, spatial: u8, key: bool) -> Vec<u8> {
+    let inter_picture = !key;
+    let mut payload = vec![
+        0x80 | 0x20 | u8::from(inter_picture) << 6 | 0x10 | 0x08 | 0x04,
+        picture & 0x7f,
+        spatial << 1 | u8::from(spatial > 0),
+    ];
+    if inter_picture {
+        payload.push(1 << 1);
+    }
+    payload.extend([spatial; 50]);
+    payload
+}
+
+#[test]
+fn vp9_layers_go_up_at_key_frames_and_down_at_once_and_the_last_sent_one_closes_the_picture() {
+    let mut w = World::new(1);
+    let (alice, bob) = (w.join(0), w.join(0));
+    let producer = w.publish(alice, 1, params_of(Codec::Vp9, 98, true));
+    let consumer = w.subscribe(bob, 1, producer, take(Codec::Vp9, 2));
+    let mut sender = Sender { client: alice, pt: 98, seq: 100 };
+    let mut picture = 0u8;
+    let mut send = |w: &mut World, key: bool| {
+        for spatial in 0..3 {
+            sender.send(
+                w,
+                u32::from(picture) * 3000,
+                spatial == 2,
+                &[],
+                &vp9(picture, spatial, key && spatial == 0),
+            );
+        }
+        picture += 1;
+        w.run(33);
+    };
+    let layers = |w: &World, from: usize| {
+        w.clients[bob].of(5000)[from..]
+            .iter()
+            .map(|g| (*g.payload().last().unwrap(), g.header.marker))
+            .collect::<Vec<_>>()
+    };
+    send(&mut w, false);
+    assert_eq!(w.clients[bob].media.len(), 0);
+    send(&mut w, true);
+    assert_eq!(layers(&w, 0), [(0, false), (1, false), (2, true)]);
+    w.set_wish(0, consumer, wish(0));
+    send(&mut w, false);
+    assert_eq!(layers(&w, 3), [(0, true)]);
+    w.set_wish(0, consumer, wish(1));
+    w.clients[alice].reports.clear();
+    send(&mut w, false);
+    assert_eq!(layers(&w, 4), [(0, true)]);
+    w.run(1100);
+    assert!(w.clients[alice].plis(11) > 0);
+    send(&mut w, true);
+    assert_eq!(layers(&w, 5), [(0, false), (1, true)]);
+    let got = w.clients[bob].of(5000);
+    assert_eq!(numbers(&got), (0..7).collect::<Vec<_>>());
+    assert_eq!(got[0].header.pt, Pt(45));
+    let told: Vec<_> = w.events[0]
+        .iter()
+        .filter_map(|e| match e {
+            Event::LayerChanged { spatial, .. } => *spatial,
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [2, 0, 1]);
+}
+
+/// Writes dependency descriptors (AV1 RTP specification, appendix A.8) of a stream of two spatial layers
+/// with a template each.
+fn descriptors() -> impl Fn(u8, u16, bool) -> Vec<u8> {
+    use rtp::dd::{ChainDiffs, Custom, Descriptor, Diffs, Indications, Structure, Template};
+    let template = |spatial| Template { spatial, ..Template::default() };
+    let known = Structure { targets: 2, templates: vec![template(0), template(1)], ..Structure::default() };
+    move |spatial: u8, frame: u16, with_structure: bool| {
+        let shared = std::sync::Arc::new(known.clone());
+        let descriptor = Descriptor {
+            start_of_frame: true,
+            end_of_frame: true,
+            template_id: spatial,
+            frame_number: frame,
+            structure: with_structure.then_some(shared),
+            active_targets: None,
+            spatial,
+            temporal: 0,
+            indications: Indications::default(),
+            frame_diffs: Diffs::default(),
+            chain_diffs: ChainDiffs::default(),
+            custom: Custom::default(),
+        };
+        let mut out = [0; 255];
+        let len = descriptor.write(&known, &mut out).unwrap();
+        out[..len].to_vec()
+    }
+}
+
+#[test]
+fn encrypted_av1_is_chosen_by_its_descriptor_alone_and_passes_untouched() {
+    let descriptor = descriptors();
+    let mut w = World::new(1);
+    let (alice, bob) = (w.join(0), w.join(0));
+    let producer = w.publish(alice, 1, params_of(Codec::Av1, 99, true));
+    w.subscribe(bob, 1, producer, take(Codec::Av1, 0));
+    let mut sender = Sender { client: alice, pt: 99, seq: 100 };
+    let secret: Vec<u8> = (0..100u8).map(|n| n.wrapping_mul(151) ^ 0xa7).collect();
+    for frame in 0..6u16 {
+        for spatial in 0..2 {
+            let number = frame * 2 + u16::from(spatial);
+            let dd = descriptor(spatial, number, frame == 0 && spatial == 0);
+            sender.send(&mut w, u32::from(frame) * 3000, spatial == 1, &dd, &secret);
+        }
+        w.run(33);
+    }
+    let got = w.clients[bob].of(5000);
+    assert_eq!(numbers(&got), (0..6).collect::<Vec<_>>());
+    for (n, g) in got.iter().enumerate() {
+        assert_eq!(g.payload(), secret);
+        assert!(g.header.marker);
+        assert_eq!(g.extension(IDS.dependency_descriptor), Some(&descriptor(0, n as u16 * 2, n == 0)[..]));
+    }
+}
+
+#[test]
+fn h264_begins_with_its_parameter_sets() {
+    let mut w = World::new(1);
+    let (alice, bob) = (w.join(0), w.join(0));
+    let producer = w.publish(alice, 1, params_of(Codec::H264, 98, false));
+    w.subscribe(bob, 1, producer, take(Codec::H264, 0));
+    let mut sender = Sender { client: alice, pt: 98, seq: 100 };
+    // A slice; then SPS, PPS and IDR of the next picture (RFC 6184 section 5.6: single NAL units).
+    sender.send(&mut w, 0, true, &[], &[0x41, 0x9a, 1, 2]);
+    sender.send(&mut w, 3000, false, &[], &[0x67, 0x42, 0xc0, 0x1f]);
+    sender.send(&mut w, 3000, false, &[], &[0x68, 0xce, 0x3c, 0x80]);
+    sender.send(&mut w, 3000, true, &[], &[0x65, 0x88, 0x84, 0x00]);
+    sender.send(&mut w, 6000, true, &[], &[0x41, 0x9a, 3, 4]);
+    w.run(33);
+    let got = w.clients[bob].of(5000);
+    let types: Vec<u8> = got.iter().map(|g| g.payload()[0] & 0x1f).collect();
+    assert_eq!(types, [7, 8, 5, 1]);
+    assert_eq!(numbers(&got), [0, 1, 2, 3]);
+}
+
+#[test]
+fn redundant_audio_reaches_who_knows_it_and_its_newest_block_who_does_not() {
+    let mut w = World::new(1);
+    let (alice, bob, carol) = (w.join(0), w.join(0), w.join(0));
+    let red = CodecParams { codec: Codec::Red, fmtp: "111/111".into(), ..audio_codec(63) };
+    let mut params = audio_params();
+    params.codecs.insert(0, red.clone());
+    let producer = w.publish(alice, 1, params);
+    w.subscribe(bob, 1, producer, take_audio(5000));
+    let mut both = take_audio(6000);
+    both.codecs.push(CodecParams { pt: Pt(62), ..red });
+    w.subscribe(carol, 2, producer, both);
+    // RFC 2198 section 3: one old block of three bytes, then the new one.
+    let payload = [0x80 | 111, 0x0f, 0x00, 0x03, 111, 1, 1, 1, 2, 2, 2, 2];
+    let extensions: &[(Option<u8>, &[u8])] = &[(IDS.mid, b"a")];
+    let packet =
+        Packet { ssrc: 13, pt: 63, seq: 1, timestamp: 0, marker: false, extensions, payload: &payload };
+    let packet = w.clients[alice].rtp(packet);
+    w.up(alice, packet);
+    w.run(5);
+    let (plain, full) = (w.clients[bob].of(5000), w.clients[carol].of(6000));
+    assert_eq!((plain[0].header.pt, plain[0].payload()), (Pt(109), &[2, 2, 2, 2][..]));
+    assert_eq!((full[0].header.pt, full[0].payload()), (Pt(62), &payload[..]));
+}
+
+#[test]
+fn streams_named_by_the_description_need_no_extensions() {
+    let mut w = World::new(1);
+    let (alice, bob) = (w.join(0), w.join(0));
+    let named = |ssrc| Encoding { rid: None, ssrc: Some(Ssrc(ssrc)), rtx_ssrc: Some(Ssrc(ssrc + 1)) };
+    let mut params = video_params(&[]);
+    params.encodings = vec![named(21), named(31)];
+    let producer = w.publish(alice, 1, params.clone());
+    w.subscribe(bob, 1, producer, take_video(5000, true, 1));
+    let mut camera = Camera::new(alice, 31, None);
+    camera.named = false;
+    camera.send(&mut w, true);
+    w.run(33);
+    assert_eq!(w.clients[bob].of(5000).len(), 3);
+    // The description changes: the same encoding comes under another SSRC.
+    params.encodings[1] = named(41);
+    w.command(0, Command::UpdateProducer { producer, params });
+    let mut camera = Camera::new(alice, 41, None);
+    camera.named = false;
+    camera.send(&mut w, false);
+    camera.send(&mut w, true);
+    w.run(33);
+    assert_eq!(w.clients[bob].of(5000).len(), 6);
+    assert_eq!(numbers(&w.clients[bob].of(5000)), [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn a_codec_that_the_subscriber_does_not_know_is_not_sent_to_it() {
+    let mut w = World::new(1);
+    let (alice, bob) = (w.join(0), w.join(0));
+    let producer = w.publish(alice, 1, params_of(Codec::H264, 98, false));
+    w.subscribe(bob, 1, producer, take_video(5000, true, 0));
+    let mut sender = Sender { client: alice, pt: 98, seq: 100 };
+    sender.send(&mut w, 3000, true, &[], &[0x65, 0x88, 0x84, 0x00]);
+    sender.pt = 55;
+    sender.send(&mut w, 6000, true, &[], &[0x65, 0x88, 0x84, 0x00]);
+    w.run(33);
+    assert_eq!(w.clients[bob].media.len(), 0);
+    assert_eq!(w.counters(0).drops.unknown_pt, 2);
+}
