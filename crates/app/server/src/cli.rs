@@ -1,0 +1,85 @@
+//! Flags, environment and subcommands: LiveKit's names where it has one.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// One server for real-time media: meetings that any LiveKit SDK can join, and a page to meet on.
+#[derive(Debug, Parser)]
+#[command(name = "millrace", version, subcommand_negates_reqs = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) options: Options,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Print a new API key with its secret.
+    GenerateKeys,
+    /// Print an access token to join a room with.
+    CreateJoinToken(JoinToken),
+    /// Read the configuration, say what is wrong with it, and start nothing.
+    CheckConfig,
+}
+
+/// What the server is told on its command line. Flags win over the environment, both over the file.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Options {
+    /// For this machine: key `devkey` with secret `secret`, loopback addresses only, UDP port 7882, guests
+    /// welcome, more logs.
+    #[arg(long, global = true)]
+    pub(crate) dev: bool,
+    /// The YAML file; one for livekit-server is accepted as it is.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The file's content instead.
+    #[arg(long, global = true, value_name = "YAML", env = "LIVEKIT_CONFIG", hide_env_values = true)]
+    pub(crate) config_body: Option<String>,
+    /// Address for HTTP and WebSocket; may be repeated.
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    pub(crate) bind: Vec<IpAddr>,
+    /// API keys as "key: secret", one a line.
+    #[arg(long, global = true, value_name = "KEYS", env = "LIVEKIT_KEYS", hide_env_values = true)]
+    pub(crate) keys: Option<String>,
+    /// YAML file of API keys; nobody else may be able to read it.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Address that clients are told to send media to, instead of those of the interfaces.
+    #[arg(long, global = true, value_name = "ADDRESS", env = "NODE_IP")]
+    pub(crate) node_ip: Option<IpAddr>,
+    /// UDP port for media, or a range "a-b" with a port for each worker.
+    #[arg(long, global = true, value_name = "PORT", env = "UDP_PORT")]
+    pub(crate) udp_port: Option<String>,
+    /// Name of the region this server is in.
+    #[arg(long, global = true, value_name = "NAME", env = "LIVEKIT_REGION")]
+    pub(crate) region: Option<String>,
+    /// With --dev: HTTPS with a certificate made for the occasion, because phones refuse cameras without.
+    #[arg(long, global = true)]
+    pub(crate) https: bool,
+    /// Warn of unknown configuration keys instead of refusing them.
+    #[arg(long, global = true)]
+    pub(crate) disable_strict_config: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JoinToken {
+    /// The room to join.
+    #[arg(long)]
+    pub(crate) room: String,
+    /// Who joins; unique in the room.
+    #[arg(long)]
+    pub(crate) identity: String,
+    /// The name that others see.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Join as a recorder: hidden, exempt from limits.
+    #[arg(long)]
+    pub(crate) recorder: bool,
+    /// How long the token is valid, such as 30m or 6h.
+    #[arg(long, default_value = "6h", value_parser = crate::config::parse_duration)]
+    pub(crate) valid_for: Duration,
+}

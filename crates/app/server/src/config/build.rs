@@ -1,0 +1,287 @@
+//! From the file and the flags to the snapshot: defaults, checks, and who gets what.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use auth::ApiKeys;
+use codec::Kind;
+
+use super::file::{self, File, Text};
+use super::{Login, Prometheus, Settings, Shutdown};
+use crate::cli::Options;
+use crate::tls;
+
+/// LiveKit's ports.
+const HTTP_PORT: u16 = 7880;
+const DEV_UDP_PORT: u16 = 7882;
+const RANGE: (u16, u16) = (50_000, 60_000);
+/// How long clients have to go, unless the file says otherwise.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Best first. VP8 leads because every browser encodes and decodes it.
+const CODECS: [Kind; 9] =
+    [Kind::Vp8, Kind::H264, Kind::Vp9, Kind::Av1, Kind::H265, Kind::Opus, Kind::Red, Kind::Pcmu, Kind::Pcma];
+
+pub(super) fn settings(file: File, options: &Options, mut warnings: Vec<String>) -> anyhow::Result<Settings> {
+    let keys = api_keys(&file, options)?;
+    if keys.is_empty() {
+        bail!("there are no API keys: add `keys`, make one with `millrace generate-keys`, or use --dev");
+    }
+    // The secret of --dev is public anyway.
+    warnings.extend(
+        keys.short()
+            .filter(|_| !options.dev)
+            .map(|key| format!("the secret of API key {key:?} is shorter than 32 characters")),
+    );
+    let bind = bind(&file, options)?;
+    Ok(Settings {
+        dev: options.dev,
+        port: file.port.unwrap_or(HTTP_PORT),
+        tls: certificate(&file, options, &bind)?,
+        logs: logs(&file, options)?,
+        engine: engine(&file, options)?,
+        prometheus: prometheus(&file, &bind)?,
+        shutdown: shutdown(&file)?,
+        api: api::Config {
+            keys,
+            guests: file.app.guests.unwrap_or(options.dev),
+            rooms: rooms(&file, options)?,
+            limits: limits(&file),
+        },
+        bind,
+        warnings,
+    })
+}
+
+fn api_keys(file: &File, options: &Options) -> anyhow::Result<ApiKeys> {
+    let mut keys = ApiKeys::new();
+    let mut add = |key: &str, secret: &str| keys.insert(key, secret).context("keys");
+    for (key, Text(secret)) in &file.keys {
+        add(key, secret)?;
+    }
+    let from_file = options.key_file.clone().or_else(|| file.key_file.clone().map(Into::into));
+    if let Some(path) = from_file {
+        for (key, Text(secret)) in &key_file(&path)? {
+            add(key, secret)?;
+        }
+    }
+    for line in options.keys.iter().flat_map(|keys| keys.lines()).filter(|line| !line.trim().is_empty()) {
+        let (key, secret) =
+            line.split_once(':').context("--keys: write \"key: secret\", one a line (LIVEKIT_KEYS)")?;
+        add(key.trim(), secret.trim())?;
+    }
+    if options.dev && keys.is_empty() {
+        keys.insert("devkey", "secret").context("keys")?;
+    }
+    Ok(keys)
+}
+
+fn key_file(path: &Path) -> anyhow::Result<std::collections::BTreeMap<String, Text>> {
+    let shown = path.display();
+    let about = || format!("key_file {shown}");
+    let mode = std::fs::metadata(path).with_context(about)?.permissions().mode();
+    ensure!(mode & 0o077 == 0, "key_file {shown} can be read by others: chmod 600 {shown}");
+    let text = std::fs::read_to_string(path).with_context(about)?;
+    serde_saphyr::from_str(&text)
+        .map_err(|_| anyhow::anyhow!("key_file {shown} is not a map of keys to secrets"))
+}
+
+fn bind(file: &File, options: &Options) -> anyhow::Result<Vec<IpAddr>> {
+    if !options.bind.is_empty() {
+        return Ok(options.bind.clone());
+    }
+    let mut bind = Vec::new();
+    for text in &file.bind_addresses {
+        match text.as_str() {
+            // As LiveKit has it: every address of both families.
+            "" => bind.push(Ipv6Addr::UNSPECIFIED.into()),
+            text => bind.push(
+                text.parse().with_context(|| format!("bind_addresses: {text:?} is not an IP address"))?,
+            ),
+        }
+    }
+    if bind.is_empty() {
+        bind = match options.dev {
+            true => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+            false => vec![Ipv6Addr::UNSPECIFIED.into()],
+        };
+    }
+    Ok(bind)
+}
+
+fn certificate(file: &File, options: &Options, bind: &[IpAddr]) -> anyhow::Result<Option<tls::Source>> {
+    match (file.tls.cert_file.as_str(), file.tls.key_file.as_str()) {
+        ("", "") if options.https && options.dev => Ok(Some(tls::Source::SelfSigned(bind.to_vec()))),
+        ("", "") if options.https => {
+            bail!("--https makes a certificate with --dev only: set tls.cert_file and tls.key_file")
+        }
+        ("", "") => Ok(None),
+        ("", _) => bail!("tls.key_file needs tls.cert_file"),
+        (_, "") => bail!("tls.cert_file needs tls.key_file"),
+        (cert, key) => Ok(Some(tls::Source::Files { cert: cert.into(), key: key.into() })),
+    }
+}
+
+fn logs(file: &File, options: &Options) -> anyhow::Result<telemetry::Config> {
+    let level = match file.logging.level.as_ref().or(file.log_level.as_ref()) {
+        Some(name) => name.parse().map_err(anyhow::Error::msg).context("logging.level")?,
+        None if options.dev => telemetry::Level::Debug,
+        None => telemetry::Level::Info,
+    };
+    let directives = std::env::var("MILLRACE_LOG").ok().filter(|directives| !directives.is_empty());
+    Ok(telemetry::Config { level, json: file.logging.json, directives })
+}
+
+fn engine(file: &File, options: &Options) -> anyhow::Result<engine::Config> {
+    let interfaces = engine::InterfaceFilter {
+        include: file.rtc.interfaces.includes.clone(),
+        exclude: file.rtc.interfaces.excludes.clone(),
+    };
+    Ok(engine::Config {
+        workers: file.media.workers,
+        ports: ports(file, options)?,
+        node_ips: options.node_ip.or(file.rtc.node_ip).into_iter().collect(),
+        interfaces,
+        loopback_candidate: file.rtc.enable_loopback_candidate || options.dev,
+        ..engine::Config::default()
+    })
+}
+
+fn ports(file: &File, options: &Options) -> anyhow::Result<engine::Ports> {
+    let named = options.udp_port.clone().or_else(|| file.rtc.udp_port.clone().map(|text| text.0));
+    let port = |text: &str| {
+        text.trim().parse::<u16>().with_context(|| format!("rtc.udp_port: {text:?} is not a port"))
+    };
+    let range = |first: u16, last: u16, key: &str| {
+        ensure!(first <= last && first > 0, "{key}: {first} to {last} is not a range of ports");
+        Ok(engine::Ports::Range { first, last })
+    };
+    match named.as_deref().map(str::trim) {
+        None | Some("" | "0") => {}
+        Some(text) => {
+            return match text.split_once('-') {
+                Some((first, last)) => range(port(first)?, port(last)?, "rtc.udp_port"),
+                None => Ok(engine::Ports::Shared(port(text)?)),
+            };
+        }
+    }
+    match (file.rtc.port_range_start, file.rtc.port_range_end) {
+        (None | Some(0), None | Some(0)) if options.dev => Ok(engine::Ports::Shared(DEV_UDP_PORT)),
+        (start, end) => {
+            let or = |value: Option<u16>, default| value.filter(|v| *v != 0).unwrap_or(default);
+            range(or(start, RANGE.0), or(end, RANGE.1), "rtc.port_range_start, rtc.port_range_end")
+        }
+    }
+}
+
+fn prometheus(file: &File, bind: &[IpAddr]) -> anyhow::Result<Option<Prometheus>> {
+    let section = &file.prometheus;
+    let port = match (section.port.filter(|p| *p != 0), file.prometheus_port.filter(|p| *p != 0)) {
+        (Some(port), _) | (None, Some(port)) => port,
+        (None, None) => return Ok(None),
+    };
+    let login = match (section.username.as_str(), section.password.as_str()) {
+        ("", "") => None,
+        ("", _) | (_, "") => bail!("prometheus.username and prometheus.password go together"),
+        (username, password) => Some(Login { username: username.into(), password: password.into() }),
+    };
+    let address = bind.first().copied().unwrap_or(Ipv4Addr::LOCALHOST.into());
+    Ok(Some(Prometheus { address, port, login }))
+}
+
+fn shutdown(file: &File) -> anyhow::Result<Shutdown> {
+    let reconnect = match file.shutdown.action.as_deref() {
+        None | Some("leave") => false,
+        Some("reconnect") => true,
+        Some(other) => bail!("shutdown.action: {other:?} is neither leave nor reconnect"),
+    };
+    Ok(Shutdown { reconnect, grace: file.shutdown.grace.map_or(GRACE, |span| span.0) })
+}
+
+fn rooms(file: &File, options: &Options) -> anyhow::Result<api::Rooms> {
+    let defaults = room::Config::default();
+    let limit = &file.limit;
+    let span = |value: Option<file::Span>, default| value.map_or(default, |span| span.0);
+    let rules = room::Config {
+        max_participants: file.room.max_participants,
+        empty_timeout: span(file.room.empty_timeout, defaults.empty_timeout),
+        departure_timeout: span(file.room.departure_timeout, defaults.departure_timeout),
+        demand_delay: span(file.video.dynacast_pause_delay, defaults.demand_delay),
+        remote_unmute: file.room.enable_remote_unmute,
+        max_metadata: limit.max_metadata_size.unwrap_or(defaults.max_metadata),
+        max_attributes: limit.max_attributes_size.unwrap_or(defaults.max_attributes),
+        max_identity: limit.max_participant_identity_length.unwrap_or(defaults.max_identity),
+        max_name: limit.max_participant_name_length.unwrap_or(defaults.max_name),
+        ..defaults
+    };
+    let defaults = signal::Limits::default();
+    let signalling = signal::Limits {
+        active_level: file.audio.active_level.unwrap_or(defaults.active_level),
+        active_percent: file.audio.min_percentile.unwrap_or(defaults.active_percent),
+        speaker_interval: file.audio.update_interval.map_or(defaults.speaker_interval, Duration::from_millis),
+        ..defaults
+    };
+    ensure!(signalling.active_percent <= 100, "audio.min_percentile: more than 100 percent");
+    ensure!(
+        signalling.speaker_interval >= Duration::from_millis(50),
+        "audio.update_interval: at least 50 (ms)"
+    );
+    Ok(api::Rooms {
+        auto_create: file.room.auto_create.unwrap_or(true),
+        max_name: limit.max_room_name_length.unwrap_or(256),
+        rules,
+        codecs: codecs(file)?,
+        ice_servers: ice_servers(file)?,
+        server: signal::Server {
+            region: options.region.clone().or_else(|| file.region.clone()).unwrap_or_default(),
+            ..signal::Server::default()
+        },
+        ice_lite: file.rtc.use_ice_lite.unwrap_or(true),
+        signalling,
+    })
+}
+
+fn codecs(file: &File) -> anyhow::Result<Vec<Kind>> {
+    let mut codecs = Vec::new();
+    for codec in &file.room.enabled_codecs {
+        // Retransmission goes with each video codec and is no codec of its own.
+        if codec.mime.to_ascii_lowercase().ends_with("/rtx") {
+            continue;
+        }
+        let kind = Kind::from_name(&codec.mime).filter(|kind| CODECS.contains(kind));
+        codecs.push(kind.with_context(|| format!("room.enabled_codecs: {:?} is not carried", codec.mime))?);
+    }
+    Ok(if codecs.is_empty() { CODECS.to_vec() } else { codecs })
+}
+
+fn ice_servers(file: &File) -> anyhow::Result<Vec<signal::IceServer>> {
+    let mut servers = Vec::new();
+    if !file.rtc.stun_servers.is_empty() {
+        let urls = file.rtc.stun_servers.iter().map(|server| format!("stun:{server}")).collect();
+        servers.push(signal::IceServer { urls, ..signal::IceServer::default() });
+    }
+    for turn in &file.rtc.turn_servers {
+        ensure!(!turn.host.is_empty(), "rtc.turn_servers: an entry has no host");
+        let port = if turn.port == 0 { 3478 } else { turn.port };
+        let url = match turn.protocol.as_str() {
+            "" | "udp" => format!("turn:{}:{port}?transport=udp", turn.host),
+            "tcp" => format!("turn:{}:{port}?transport=tcp", turn.host),
+            "tls" => format!("turns:{}:{port}?transport=tcp", turn.host),
+            other => bail!("rtc.turn_servers: protocol {other:?} is not udp, tcp or tls"),
+        };
+        servers.push(signal::IceServer {
+            urls: vec![url],
+            username: turn.username.clone(),
+            credential: turn.credential.clone(),
+        });
+    }
+    Ok(servers)
+}
+
+fn limits(file: &File) -> api::Limits {
+    let defaults = api::Limits::default();
+    api::Limits { message: file.limit.signal_message_size_limit.unwrap_or(defaults.message), ..defaults }
+}

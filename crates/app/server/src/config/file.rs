@@ -1,0 +1,218 @@
+//! The YAML file as it is written. What a key is for stands in `config.example.yaml`.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct File {
+    pub(super) port: Option<u16>,
+    pub(super) bind_addresses: Vec<String>,
+    pub(super) keys: BTreeMap<String, Text>,
+    pub(super) key_file: Option<String>,
+    pub(super) region: Option<String>,
+    pub(super) log_level: Option<String>,
+    pub(super) logging: Logging,
+    pub(super) prometheus_port: Option<u16>,
+    pub(super) prometheus: PrometheusSection,
+    pub(super) rtc: Rtc,
+    pub(super) media: Media,
+    pub(super) room: Room,
+    pub(super) audio: Audio,
+    pub(super) video: Video,
+    pub(super) limit: Limit,
+    pub(super) tls: Tls,
+    pub(super) app: App,
+    pub(super) shutdown: ShutdownSection,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Logging {
+    pub(super) level: Option<String>,
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct PrometheusSection {
+    pub(super) port: Option<u16>,
+    pub(super) username: String,
+    pub(super) password: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Rtc {
+    pub(super) udp_port: Option<Text>,
+    pub(super) port_range_start: Option<u16>,
+    pub(super) port_range_end: Option<u16>,
+    pub(super) node_ip: Option<IpAddr>,
+    pub(super) stun_servers: Vec<String>,
+    pub(super) turn_servers: Vec<TurnServer>,
+    pub(super) use_ice_lite: Option<bool>,
+    pub(super) enable_loopback_candidate: bool,
+    pub(super) interfaces: Interfaces,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Interfaces {
+    pub(super) includes: Vec<String>,
+    pub(super) excludes: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct TurnServer {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) protocol: String,
+    pub(super) username: String,
+    pub(super) credential: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Media {
+    pub(super) workers: usize,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Room {
+    pub(super) auto_create: Option<bool>,
+    pub(super) empty_timeout: Option<Span>,
+    pub(super) departure_timeout: Option<Span>,
+    pub(super) max_participants: u32,
+    pub(super) enabled_codecs: Vec<Codec>,
+    pub(super) enable_remote_unmute: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Codec {
+    pub(super) mime: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Audio {
+    pub(super) active_level: Option<u8>,
+    pub(super) min_percentile: Option<u8>,
+    /// Milliseconds.
+    pub(super) update_interval: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Video {
+    pub(super) dynacast_pause_delay: Option<Span>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Limit {
+    pub(super) max_metadata_size: Option<usize>,
+    pub(super) max_attributes_size: Option<usize>,
+    pub(super) max_room_name_length: Option<usize>,
+    pub(super) max_participant_identity_length: Option<usize>,
+    pub(super) max_participant_name_length: Option<usize>,
+    pub(super) signal_message_size_limit: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Tls {
+    pub(super) cert_file: String,
+    pub(super) key_file: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct App {
+    pub(super) guests: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ShutdownSection {
+    pub(super) action: Option<String>,
+    pub(super) grace: Option<Span>,
+}
+
+/// A text that looks like a number to YAML is still a text: a secret `12345`, a port.
+#[derive(Default, Clone, PartialEq, Eq)]
+pub(super) struct Text(pub(super) String);
+
+impl std::fmt::Debug for Text {
+    /// It may be a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Text(..)")
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct AnyScalar;
+        impl Visitor<'_> for AnyScalar {
+            type Value = Text;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a text or a number")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text, E> {
+                Ok(Text(text.to_owned()))
+            }
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Text, E> {
+                Ok(Text(number.to_string()))
+            }
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Text, E> {
+                Ok(Text(number.to_string()))
+            }
+        }
+        from.deserialize_any(AnyScalar)
+    }
+}
+
+/// A time: a number of seconds, or a text such as `90s`, `1m30s`, `500ms`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span(pub(super) Duration);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let Text(text) = Text::deserialize(from)?;
+        parse_duration(&text).map(Span).map_err(de::Error::custom)
+    }
+}
+
+/// Reads `300`, `90s`, `1m30s`, `500ms` or `6h`.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a time: write seconds, or for example 500ms, 90s, 1m30s, 6h");
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let (number, tail) = rest.split_at(digits);
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let unit_len = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit_len);
+        let millis = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return Err(wrong()),
+        };
+        let part = number.checked_mul(millis).map(Duration::from_millis).ok_or_else(wrong)?;
+        total = total.checked_add(part).ok_or_else(wrong)?;
+        rest = tail;
+    }
+    if text.is_empty() { Err(wrong()) } else { Ok(total) }
+}

@@ -1,0 +1,102 @@
+//! One validated snapshot out of the file, the environment and the flags.
+//!
+//! Owns: what a key means and what its value must be. Each subsystem gets its own part and reads no other.
+
+mod build;
+mod file;
+mod keys;
+mod strict;
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+use crate::cli::Options;
+use crate::tls;
+
+pub(crate) use file::parse_duration;
+
+/// The snapshot: validated, nothing left to look up.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) dev: bool,
+    pub(crate) bind: Vec<IpAddr>,
+    pub(crate) port: u16,
+    pub(crate) tls: Option<tls::Source>,
+    pub(crate) logs: telemetry::Config,
+    pub(crate) engine: engine::Config,
+    pub(crate) api: api::Config,
+    pub(crate) prometheus: Option<Prometheus>,
+    pub(crate) shutdown: Shutdown,
+    /// To be said once logging runs.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Where metrics are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Prometheus {
+    pub(crate) address: IpAddr,
+    pub(crate) port: u16,
+    pub(crate) login: Option<Login>,
+}
+
+/// A name and a password; not printed.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Login {
+    pub(crate) username: String,
+    pub(crate) password: String,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Login({})", self.username)
+    }
+}
+
+/// How the server ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shutdown {
+    /// Clients are told to come back, to whatever server answers then, instead of to leave.
+    pub(crate) reconnect: bool,
+    /// How long clients have to go.
+    pub(crate) grace: Duration,
+}
+
+impl Settings {
+    /// Reads the file that `options` name and puts flags and environment over it.
+    pub(crate) fn load(options: &Options) -> anyhow::Result<Self> {
+        let (text, place) = match (&options.config_body, &options.config) {
+            (Some(body), _) => (body.clone(), "--config-body".to_owned()),
+            (None, Some(path)) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+                (text, path.display().to_string())
+            }
+            (None, None) => (String::new(), "defaults".to_owned()),
+        };
+        Self::from_text(&text, options).with_context(|| format!("configuration ({place})"))
+    }
+
+    fn from_text(text: &str, options: &Options) -> anyhow::Result<Self> {
+        let findings = strict::inspect(text).map_err(|e| anyhow::anyhow!("not YAML: {e}"))?;
+        let mut warnings: Vec<String> =
+            findings.idle.iter().map(|key| format!("{key} is accepted and does nothing yet")).collect();
+        let unknown: Vec<String> = findings.unknown.iter().map(ToString::to_string).collect();
+        if options.disable_strict_config {
+            warnings.extend(unknown);
+        } else if !unknown.is_empty() {
+            bail!("{}", unknown.join("\n"));
+        }
+        let file: file::File = if text.trim().is_empty() {
+            file::File::default()
+        } else {
+            serde_saphyr::from_str::<Option<file::File>>(text)
+                .map_err(|e| anyhow::anyhow!("{e}"))?
+                .unwrap_or_default()
+        };
+        build::settings(file, options, warnings)
+    }
+}

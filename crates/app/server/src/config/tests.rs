@@ -1,0 +1,122 @@
+use super::*;
+
+fn load(text: &str) -> anyhow::Result<Settings> {
+    Settings::from_text(text, &Options::default())
+}
+
+fn error(text: &str) -> String {
+    format!("{:#}", load(text).expect_err("must be refused"))
+}
+
+const KEYS: &str = "keys:\n  k: 0123456789012345678901234567890123\n";
+
+#[test]
+fn the_example_is_valid_and_shows_every_key() {
+    let example = include_str!("../../../../../config.example.yaml");
+    let options = Options { dev: true, ..Options::default() };
+    let settings = Settings::from_text(example, &options).unwrap();
+    assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
+    // Every key stands in it, as itself or behind a comment sign.
+    for (key, _) in keys::KEYS {
+        let name = key.rsplit('.').next().unwrap_or(key);
+        assert!(example.contains(&format!("{name}:")), "config.example.yaml does not show {key}");
+    }
+}
+
+#[test]
+fn every_example_line_is_valid_when_its_comment_sign_is_taken_away() {
+    let example = include_str!("../../../../../config.example.yaml");
+    let uncommented: String = example
+        .lines()
+        .filter(|line| !line.starts_with("# ") && *line != "#")
+        .map(|line| format!("{}\n", line.replacen("#", "", 1)))
+        .collect();
+    let findings = strict::inspect(&uncommented).unwrap();
+    assert_eq!(findings.unknown, [], "{uncommented}");
+}
+
+#[test]
+fn dev_needs_no_file() {
+    let settings = Settings::from_text("", &Options { dev: true, ..Options::default() }).unwrap();
+    assert!(settings.api.keys.get("devkey").is_some() && settings.api.guests);
+    assert_eq!(settings.engine.ports, engine::Ports::Shared(7882));
+    assert!(settings.bind.iter().all(|ip| ip.is_loopback()));
+}
+
+#[test]
+fn without_dev_there_are_no_keys_no_guests_and_a_range_of_ports() {
+    assert!(error("port: 7880\n").contains("no API keys"));
+    let settings = load(KEYS).unwrap();
+    assert!(!settings.api.guests && settings.warnings.is_empty());
+    assert_eq!(settings.engine.ports, engine::Ports::Range { first: 50_000, last: 60_000 });
+}
+
+#[test]
+fn flags_win_over_the_file() {
+    let options = Options {
+        udp_port: Some("4000-4003".into()),
+        bind: vec!["10.0.0.1".parse().unwrap()],
+        keys: Some("a: b\nc: d".into()),
+        node_ip: Some("203.0.113.7".parse().unwrap()),
+        ..Options::default()
+    };
+    let settings =
+        Settings::from_text("rtc: {udp_port: 1, node_ip: 192.0.2.1}\nbind_addresses: ['::1']\n", &options)
+            .unwrap();
+    assert_eq!(settings.engine.ports, engine::Ports::Range { first: 4000, last: 4003 });
+    assert_eq!(settings.engine.node_ips, options.node_ip.into_iter().collect::<Vec<_>>());
+    assert_eq!(settings.bind, options.bind);
+    assert_eq!(settings.api.keys.names().collect::<Vec<_>>(), ["a", "c"]);
+    assert_eq!(settings.warnings.len(), 2, "short secrets are said: {:?}", settings.warnings);
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    for (text, part) in [
+        ("prot: 1\n", "did you mean \"port\""),
+        ("port: 70000\n", "70000"),
+        ("bind_addresses: [nowhere]\n", "\"nowhere\" is not an IP address"),
+        ("rtc: {udp_port: 9-1}\n", "9 to 1 is not a range"),
+        ("rtc: {udp_port: x}\n", "\"x\" is not a port"),
+        ("shutdown: {action: explode}\n", "neither leave nor reconnect"),
+        ("shutdown: {grace: soon}\n", "not a time"),
+        ("tls: {cert_file: a}\n", "needs tls.key_file"),
+        ("room: {enabled_codecs: [{mime: video/theora}]}\n", "video/theora"),
+        ("logging: {level: loud}\n", "\"loud\""),
+        ("prometheus: {port: 1, username: x}\n", "go together"),
+        ("rtc: {turn_servers: [{host: h, protocol: quic}]}\n", "\"quic\""),
+        ("a: [", "YAML"),
+    ] {
+        let message = error(&format!("{text}{KEYS}"));
+        assert!(message.contains(part), "{text:?} gave {message:?}");
+    }
+}
+
+#[test]
+fn keys_without_effect_are_said_and_a_lenient_start_says_unknown_ones() {
+    let settings = load(&format!("redis: {{address: x}}\n{KEYS}")).unwrap();
+    assert_eq!(settings.warnings, ["redis is accepted and does nothing yet"]);
+    let options = Options { disable_strict_config: true, ..Options::default() };
+    let settings = Settings::from_text(&format!("prot: 1\n{KEYS}"), &options).unwrap();
+    assert!(settings.warnings[0].contains("prot"));
+}
+
+#[test]
+fn ice_servers_codecs_and_times_reach_who_uses_them() {
+    let text = "rtc:\n  stun_servers: ['s:3478']\n  turn_servers:\n  - {host: t, port: 443, protocol: tls, username: u, credential: c}\n\
+        room: {empty_timeout: 60, departure_timeout: 1m, enabled_codecs: [{mime: audio/opus}, {mime: video/rtx}, {mime: video/VP9}]}\n";
+    let rooms = load(&format!("{text}{KEYS}")).unwrap().api.rooms;
+    assert_eq!(rooms.ice_servers[0].urls, ["stun:s:3478"]);
+    assert_eq!(rooms.ice_servers[1].urls, ["turns:t:443?transport=tcp"]);
+    assert_eq!(rooms.codecs, [codec::Kind::Opus, codec::Kind::Vp9]);
+    assert_eq!(
+        (rooms.rules.empty_timeout, rooms.rules.departure_timeout),
+        (Duration::from_secs(60), Duration::from_secs(60))
+    );
+}
+
+#[test]
+fn secrets_are_not_printed() {
+    let settings = load(KEYS).unwrap();
+    assert!(!format!("{settings:?}").contains("0123456789"));
+}

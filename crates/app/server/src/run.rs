@@ -1,0 +1,166 @@
+//! The server's life: start, signals, reload, the way out.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use api::Api;
+use telemetry::Logs;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use crate::cli::Options;
+use crate::config::Settings;
+use crate::prometheus;
+
+/// How long the last words of connections may take after everybody has left.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let settings = Settings::load(options)?;
+    let logs = Logs::start(&settings.logs).map_err(anyhow::Error::msg).context("logging")?;
+    for warning in &settings.warnings {
+        warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("control")
+        .build()
+        .context("cannot start the runtime")?;
+    let certificate = peer::Certificate::generate().context("cannot make a DTLS certificate")?;
+    let engine = engine::start(&settings.engine, &certificate).context("media")?;
+    let result = runtime.block_on(serve(options, &settings, &logs, engine.clone()));
+    engine.stop();
+    runtime.shutdown_timeout(LAST_WORDS);
+    result
+}
+
+async fn serve(
+    options: &Options,
+    settings: &Settings,
+    logs: &Logs,
+    engine: engine::Handle,
+) -> anyhow::Result<()> {
+    let tls = settings.tls.as_ref().map(|source| source.load()).transpose()?;
+    let listeners = listen(&settings.bind, settings.port).await?;
+    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+    let api = Api::new(settings.api.clone(), engine);
+    let (stop, stopped) = watch::channel(false);
+    for listener in listeners {
+        let (api, tls, stopped) = (api.clone(), tls.clone(), stopped.clone());
+        tokio::spawn(async move { api.serve(listener, tls, stopped).await });
+    }
+    if let Some(wanted) = &settings.prometheus {
+        let mut stopped = stopped.clone();
+        let until = async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        let address = prometheus::start(wanted, api.clone(), until).await?;
+        info!(%address, "metrics on /metrics");
+    }
+    announce(settings, &addresses, tls.is_some());
+    wait_for_the_end(options, settings, logs, &api).await?;
+    stop.send_replace(true);
+    // Leave messages have been handed to the sockets; let the kernel have them.
+    tokio::task::yield_now().await;
+    Ok(())
+}
+
+/// Binds every address, all to one port, also where the system chooses it.
+async fn listen(addresses: &[IpAddr], port: u16) -> anyhow::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    let mut port = port;
+    for ip in addresses {
+        let address = SocketAddr::new(*ip, port);
+        match TcpListener::bind(address).await {
+            Ok(listener) => {
+                port = listener.local_addr()?.port();
+                listeners.push(listener);
+            }
+            // A machine without IPv6 is no reason not to start, as long as something listens.
+            Err(error) if ip.is_ipv6() && is_no_ipv6(&error) && addresses.len() > 1 => {
+                info!(%address, "no IPv6 on this machine");
+            }
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot listen on {address} (port, bind)"));
+            }
+        }
+    }
+    anyhow::ensure!(!listeners.is_empty(), "no address to listen on (bind_addresses)");
+    Ok(listeners)
+}
+
+fn is_no_ipv6(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{AddrNotAvailable, Unsupported};
+    // EAFNOSUPPORT has no kind of its own.
+    matches!(error.kind(), AddrNotAvailable | Unsupported) || error.raw_os_error() == Some(97)
+}
+
+fn announce(settings: &Settings, addresses: &[SocketAddr], has_tls: bool) {
+    let (http, ws) = if has_tls { ("https", "wss") } else { ("http", "ws") };
+    for address in addresses {
+        info!(%address, "listening for {http} and {ws}");
+    }
+    if !settings.dev {
+        return;
+    }
+    let Some(address) = addresses.first() else { return };
+    let shown = if address.ip().is_unspecified() {
+        SocketAddr::new(IpAddr::from([127, 0, 0, 1]), address.port())
+    } else {
+        *address
+    };
+    println!();
+    println!("  Millrace is running. Open this in two windows and meet:");
+    println!();
+    println!("      {http}://{shown}");
+    println!();
+    println!("  LiveKit SDKs: {ws}://{shown}   key devkey   secret secret");
+    println!();
+}
+
+/// Returns when it is time to go: after everyone has been told, or at once on a second signal.
+async fn wait_for_the_end(
+    options: &Options,
+    settings: &Settings,
+    logs: &Logs,
+    api: &Api,
+) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+    let mut hang_up = signal(SignalKind::hangup()).context("SIGHUP")?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => reload(options, logs, api),
+        }
+    }
+    info!(grace = ?settings.shutdown.grace, "stopping; a second signal stops at once");
+    tokio::select! {
+        left = api.drain(settings.shutdown.reconnect, settings.shutdown.grace) => {
+            if left > 0 {
+                warn!(left, "connections did not end in time");
+            }
+        }
+        _ = terminate.recv() => warn!("stopped at once"),
+        _ = interrupt.recv() => warn!("stopped at once"),
+    }
+    Ok(())
+}
+
+/// Keys, guests, limits and the log level take effect; a broken file changes nothing.
+fn reload(options: &Options, logs: &Logs, api: &Api) {
+    match Settings::load(options) {
+        Ok(settings) => {
+            if let Err(error) = logs.apply(&settings.logs) {
+                error!(%error, "log level not changed");
+            }
+            api.apply(settings.api);
+            info!("configuration reloaded; ports, addresses, certificates and workers need a restart");
+        }
+        Err(error) => error!("configuration not reloaded: {error:#}"),
+    }
+}

@@ -1,0 +1,50 @@
+//! `generate-keys` and `create-join-token`.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, bail};
+use auth::{Claims, VideoGrant};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::cli::JoinToken;
+use crate::config::Settings;
+
+/// Bytes of randomness in a key's name and in a secret.
+const KEY_BYTES: usize = 9;
+const SECRET_BYTES: usize = 33;
+
+pub(crate) fn generate_keys() -> anyhow::Result<()> {
+    println!("API Key:     API{}", random_text::<KEY_BYTES>()?.replace(['-', '_'], "x"));
+    println!("API Secret:  {}", random_text::<SECRET_BYTES>()?);
+    Ok(())
+}
+
+fn random_text<const N: usize>() -> anyhow::Result<String> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).ok().context("the system has no randomness to give")?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+pub(crate) fn create_join_token(wanted: &JoinToken, settings: &Settings) -> anyhow::Result<()> {
+    if wanted.room.is_empty() || wanted.identity.is_empty() {
+        bail!("--room and --identity must not be empty");
+    }
+    let (key, secret) =
+        settings.api.keys.signing().context("no API key to sign with: give --keys, --config or --dev")?;
+    let grant = VideoGrant {
+        recorder: wanted.recorder,
+        hidden: wanted.recorder,
+        ..VideoGrant::to_join(&wanted.room)
+    };
+    let claims = Claims {
+        identity: wanted.identity.clone(),
+        name: wanted.name.clone().unwrap_or_default(),
+        video: Some(grant),
+        ..Claims::default()
+    };
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = clock::Time { mono: Instant::now(), unix };
+    println!("{}", auth::issue(&claims, key, secret, now, wanted.valid_for));
+    Ok(())
+}
