@@ -44,7 +44,7 @@ impl Default for Egress {
 }
 
 /// An engine's configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// Media threads; 0 is one a core that the process may use. At most 64.
     pub workers: usize,
@@ -72,6 +72,8 @@ pub struct Config {
     /// Commands that may wait for a worker; beyond it [`crate::Handle::send`] refuses data, and at twice
     /// as many everything.
     pub mailbox: usize,
+    /// Each worker's router.
+    pub router: sfu::Config,
 }
 
 impl Default for Config {
@@ -89,6 +91,7 @@ impl Default for Config {
             pin: true,
             egress: Egress::default(),
             mailbox: 16_384,
+            router: sfu::Config::default(),
         }
     }
 }

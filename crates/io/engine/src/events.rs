@@ -76,9 +76,14 @@ pub(crate) enum Refused {
 }
 
 impl Sink {
+    /// Whether nobody reads any more.
+    pub(crate) fn is_orphaned(&self) -> bool {
+        self.0.reader_gone.load(Ordering::Acquire)
+    }
+
     /// Queues `event`, or hands it back.
     pub(crate) fn push(&self, event: Event, bell: &Arc<Bell>) -> Result<(), Refused> {
-        if self.0.reader_gone.load(Ordering::Acquire) {
+        if self.is_orphaned() {
             return Err(Refused::Gone);
         }
         let limits = self.0.limits;
@@ -147,5 +152,87 @@ fn payload_len(event: &Event) -> usize {
     match event {
         Event::Data { payload, .. } => payload.len(),
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use bytes::Bytes;
+    use sfu::PeerId;
+
+    use super::*;
+
+    fn data(len: usize) -> Event {
+        Event::Data { peer: PeerId(1), label: "x".into(), payload: Bytes::from(vec![0; len]) }
+    }
+
+    fn new(events_: usize, bytes: usize) -> (Sink, Events, Arc<AtomicUsize>, Arc<Bell>) {
+        let woken = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&woken);
+        let wake = move || {
+            count.fetch_add(1, Ordering::SeqCst);
+        };
+        let (sink, reader) = events(Limits { events: events_, bytes }, wake);
+        (sink, reader, woken, Arc::new(Bell::new().unwrap()))
+    }
+
+    #[test]
+    fn the_reader_is_woken_once_a_batch() {
+        let (sink, reader, woken, bell) = new(10, 100);
+        for _ in 0..3 {
+            sink.push(data(1), &bell).unwrap();
+        }
+        assert_eq!(woken.load(Ordering::SeqCst), 1);
+        while reader.pop().is_some() {}
+        sink.push(data(1), &bell).unwrap();
+        assert_eq!(woken.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn bytes_are_bounded_but_one_message_of_any_size_passes() {
+        let (sink, reader, _, bell) = new(10, 100);
+        sink.push(data(5000), &bell).unwrap();
+        assert_eq!(sink.push(data(1), &bell), Err(Refused::Full(data(1))));
+        reader.pop().unwrap();
+        sink.push(data(100), &bell).unwrap();
+        assert_eq!(sink.push(data(1), &bell), Err(Refused::Full(data(1))));
+    }
+
+    #[test]
+    fn changes_of_state_have_a_reserve_that_ends_too() {
+        let (sink, _reader, _, bell) = new(2, 100);
+        let state = Event::Connected { peer: PeerId(1) };
+        for _ in 0..2 * STATE_RESERVE {
+            sink.push(state.clone(), &bell).unwrap();
+        }
+        assert_eq!(sink.push(state.clone(), &bell), Err(Refused::Full(state)));
+    }
+
+    #[test]
+    fn a_refused_worker_is_woken_when_the_reader_has_caught_up() {
+        let (sink, reader, _, bell) = new(4, 100);
+        let mut poller = net::Poller::new().unwrap();
+        poller.add(bell.event(), 0).unwrap();
+        for _ in 0..4 {
+            sink.push(data(1), &bell).unwrap();
+        }
+        sink.push(data(1), &bell).unwrap_err();
+        bell.lie_down();
+        reader.pop().unwrap();
+        assert!(poller.wait(Some(std::time::Duration::ZERO)).unwrap().is_empty(), "half has to be gone");
+        reader.pop().unwrap();
+        assert_eq!(poller.wait(None).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_reader_that_goes_wakes_and_ends_the_sink() {
+        let (sink, reader, _, bell) = new(1, 100);
+        sink.push(data(1), &bell).unwrap();
+        sink.push(data(1), &bell).unwrap_err();
+        drop(reader);
+        assert!(sink.is_orphaned());
+        assert_eq!(sink.push(data(1), &bell), Err(Refused::Gone));
     }
 }

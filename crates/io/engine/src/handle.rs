@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use peer::{Candidate, Fingerprint};
-use sfu::{Command, PeerId, worker_of};
+use sfu::{Command, Counters, PeerId, worker_of};
 
 use crate::config::Egress;
 use crate::error::SendError;
@@ -116,6 +116,11 @@ impl Handle {
     /// What each worker has counted.
     pub fn stats(&self) -> Vec<WorkerStats> {
         self.0.workers.iter().map(|worker| worker.published.read()).collect()
+    }
+
+    /// What each worker's router has counted, up to a quarter of a second ago.
+    pub fn router_counters(&self) -> Vec<Counters> {
+        self.0.workers.iter().map(|worker| worker.published.read_router()).collect()
     }
 
     /// Ends every worker and waits for it: what has been sent until now goes out, nothing comes in any

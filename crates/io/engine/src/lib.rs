@@ -9,14 +9,25 @@
 
 mod bell;
 mod config;
+mod crossing;
 mod error;
 mod events;
 mod handle;
+mod hold;
+mod homes;
+mod lane;
 mod mailbox;
+mod outgoing;
+mod port;
+mod ports;
+mod rooms;
+mod start;
 mod stats;
+mod worker;
 
 pub use config::{Config, Egress, InterfaceFilter, Ports};
 pub use error::{SendError, StartError};
 pub use events::{Events, Limits, Sink, events};
 pub use handle::Handle;
+pub use start::start;
 pub use stats::WorkerStats;

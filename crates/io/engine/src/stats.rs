@@ -4,6 +4,9 @@
 //! disturbing it. Knows nothing of how metrics are exported.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use sfu::Counters;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
@@ -17,6 +20,7 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         pub(crate) struct Published {
             $($name: AtomicU64,)*
+            router: Mutex<Counters>,
         }
 
         impl Published {
@@ -89,6 +93,20 @@ counters! {
     data_held,
     /// Times packets were held for company.
     holds,
+}
+
+impl Published {
+    /// Copies the router's counters out, now and then. A reader that holds the lock just now makes it skip
+    /// a round.
+    pub(crate) fn publish_router(&self, counters: &Counters) {
+        if let Ok(mut published) = self.router.try_lock() {
+            *published = *counters;
+        }
+    }
+
+    pub(crate) fn read_router(&self) -> Counters {
+        *self.router.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]

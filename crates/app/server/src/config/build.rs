@@ -140,7 +140,14 @@ fn engine(file: &File, options: &Options) -> anyhow::Result<engine::Config> {
         include: file.rtc.interfaces.includes.clone(),
         exclude: file.rtc.interfaces.excludes.clone(),
     };
+    let defaults = sfu::Config::default();
+    let router = sfu::Config {
+        audio_active_level: file.audio.active_level.unwrap_or(defaults.audio_active_level),
+        audio_interval: file.audio.update_interval.map_or(defaults.audio_interval, Duration::from_millis),
+        ..defaults
+    };
     Ok(engine::Config {
+        router,
         workers: file.media.workers,
         ports: ports(file, options)?,
         node_ips: options.node_ip.or(file.rtc.node_ip).into_iter().collect(),

@@ -1,0 +1,117 @@
+//! One socket of a worker, and which of its addresses the router knows.
+//!
+//! Owns: the translation between the address a datagram came to and the one clients were told, which differ
+//! behind a 1:1 NAT.
+
+use std::net::{IpAddr, SocketAddr};
+
+use net::{Message, Outcome, Sender, Socket};
+use sfu::Run;
+
+/// Where a port is, from inside and from outside.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Local {
+    bound: SocketAddr,
+    /// The public address clients were told, which no interface has.
+    public: Option<IpAddr>,
+}
+
+/// A socket with what sends through it.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub(crate) socket: Socket,
+    sender: Sender,
+    local: Local,
+    /// Datagrams of the outbox that this port is done with.
+    pub(crate) done: usize,
+    /// The kernel's buffer is full.
+    pub(crate) blocked: bool,
+    /// There was more than one batch could take.
+    pub(crate) more: bool,
+}
+
+impl Local {
+    /// The local address of a datagram that was sent to `ip`, as clients know it.
+    pub(crate) fn told(&self, ip: Option<IpAddr>) -> SocketAddr {
+        let ip = ip.unwrap_or(self.bound.ip());
+        let ip = self.public.filter(|_| !ip.is_loopback()).unwrap_or(ip);
+        SocketAddr::new(ip, self.bound.port())
+    }
+
+    /// Whether what leaves from `local` leaves through this port.
+    pub(crate) fn carries(&self, local: SocketAddr) -> bool {
+        let bound = self.bound;
+        local.is_ipv4() == bound.is_ipv4()
+            && local.port() == bound.port()
+            && (bound.ip().is_unspecified() || bound.ip() == local.ip() || self.public == Some(local.ip()))
+    }
+
+    /// The address to ask the kernel to leave from: a socket on one address needs no telling, and a public
+    /// address cannot be left from.
+    fn source(&self, local: SocketAddr) -> Option<IpAddr> {
+        Some(local.ip()).filter(|ip| self.bound.ip().is_unspecified() && self.public != Some(*ip))
+    }
+}
+
+impl Port {
+    pub(crate) fn new(socket: Socket, gso: bool, public: Option<IpAddr>) -> Self {
+        let local = Local { bound: socket.local_addr(), public };
+        Self { socket, sender: Sender::new(gso), local, done: 0, blocked: false, more: false }
+    }
+
+    /// Where it is.
+    pub(crate) fn local(&self) -> Local {
+        self.local
+    }
+
+    /// How many datagrams a run should have here.
+    pub(crate) fn max_segments(&self) -> usize {
+        self.sender.max_segments()
+    }
+
+    /// Sends `runs`, which lie in `bytes`.
+    pub(crate) fn send(&mut self, bytes: &[u8], runs: impl Iterator<Item = Run>) -> Outcome {
+        let local = self.local;
+        let messages = runs.map(|run| Message {
+            remote: run.path.remote,
+            local: local.source(run.path.local),
+            payload: bytes.get(run.offset..run.offset + run.len).unwrap_or_default(),
+            segment: run.segment,
+        });
+        self.sender.send(&self.socket, messages)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use net::Options;
+
+    use super::*;
+
+    fn port(bound: &str, public: Option<&str>) -> Port {
+        let options = Options { reuse_port: false, buffer: 0, gro: false };
+        let socket = Socket::bind(bound.parse().unwrap(), options).unwrap();
+        Port::new(socket, true, public.map(|ip| ip.parse().unwrap()))
+    }
+
+    #[test]
+    fn behind_a_nat_the_router_sees_the_public_address() {
+        let port = port("0.0.0.0:0", Some("203.0.113.9"));
+        let number = port.local.bound.port();
+        assert_eq!(port.local.told(Some([10, 0, 0, 5].into())), SocketAddr::from(([203, 0, 113, 9], number)));
+        assert_eq!(port.local.told(Some([127, 0, 0, 1].into())), SocketAddr::from(([127, 0, 0, 1], number)));
+        assert!(port.local.carries(SocketAddr::from(([203, 0, 113, 9], number))));
+    }
+
+    #[test]
+    fn a_port_carries_its_own_family_and_number() {
+        let any = port("0.0.0.0:0", None);
+        let number = any.local.bound.port();
+        assert!(any.local.carries(SocketAddr::from(([10, 0, 0, 5], number))));
+        assert!(!any.local.carries(SocketAddr::from(([10, 0, 0, 5], number ^ 1))));
+        assert!(!any.local.carries(SocketAddr::new("::1".parse().unwrap(), number)));
+        let one = port("127.0.0.1:0", None);
+        assert!(!one.local.carries(SocketAddr::from(([127, 0, 0, 2], one.local.bound.port()))));
+        assert_eq!(one.local.told(None), one.local.bound);
+    }
+}

@@ -1,0 +1,293 @@
+//! One media worker: a thread, its sockets and its router.
+//!
+//! Owns: the loop, with its order of priorities and a budget for each. Nothing in it waits but the poller,
+//! and nothing that goes wrong with one datagram, command or peer ends a turn.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use clock::Time;
+use net::{Poller, Receiver};
+use sfu::{Command, Router};
+
+use crate::bell::Bell;
+use crate::crossing::Crossing;
+use crate::hold::Hold;
+use crate::lane::{Parcel, Word};
+use crate::mailbox::{Mail, Mailbox};
+use crate::outgoing::Outgoing;
+use crate::port::Port;
+use crate::rooms::Rooms;
+use crate::stats::{Published, WorkerStats};
+
+/// Messages taken from one socket in a turn; each can be a run of up to 64 datagrams.
+pub(crate) const RECEIVE_BATCH: usize = 64;
+/// Parcels taken from one other worker in a turn.
+const PARCELS: usize = 8;
+/// Commands carried out in a turn: signalling may wait, media may not.
+const COMMANDS: usize = 128;
+/// Time between two rounds of housekeeping.
+const HOUSEKEEPING: Duration = Duration::from_millis(250);
+/// How soon to try again to give a parcel to a worker whose ring is full.
+const RING_RETRY: Duration = Duration::from_micros(500);
+
+/// The bell's token in the poller; a port's is its index.
+pub(crate) const BELL: u64 = u64::MAX;
+
+/// A worker, before and while it runs.
+pub(crate) struct Worker {
+    pub(crate) router: Router,
+    pub(crate) poller: Poller,
+    pub(crate) ports: Vec<Port>,
+    pub(crate) receiver: Receiver,
+    pub(crate) outgoing: Outgoing,
+    pub(crate) crossing: Crossing,
+    pub(crate) hold: Hold,
+    pub(crate) rooms: Rooms,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) bell: Arc<Bell>,
+    pub(crate) published: Arc<Published>,
+    pub(crate) inbox: VecDeque<Mail>,
+    pub(crate) peers: std::collections::HashSet<sfu::PeerId>,
+    pub(crate) stats: WorkerStats,
+    pub(crate) housekeeping: Instant,
+}
+
+/// Both clocks, read once a turn.
+pub(crate) fn now() -> Time {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time { mono: Instant::now(), unix }
+}
+
+impl Worker {
+    /// Turns until the mailbox is closed.
+    pub(crate) fn run(mut self) {
+        while !self.mailbox.is_closed() {
+            self.turn(now());
+            self.sleep();
+        }
+        // What was sent before the end still counts, goodbyes above all.
+        let now = now();
+        self.mailbox.take(&mut self.inbox);
+        let all = self.inbox.len();
+        self.commands(now, all);
+        self.forward(now);
+        self.transmit(now);
+        self.publish();
+    }
+
+    fn turn(&mut self, now: Time) {
+        self.stats.turns += 1;
+        // 1. What could not leave: nothing is put behind it.
+        self.flush(now);
+        // 2. What has arrived, from the network and from other workers.
+        for index in 0..self.ports.len() {
+            self.receive(now, index);
+        }
+        self.parcels(now);
+        // 3. What is due.
+        if self.router.poll_timeout().is_some_and(|due| due <= now.mono) {
+            self.router.handle_timeout(now);
+        }
+        // 4. What the control plane wants.
+        self.mailbox.take(&mut self.inbox);
+        self.commands(now, COMMANDS);
+        // What all of this has led to.
+        if self.hold.due(now.mono) {
+            self.forward(now);
+        }
+        self.transmit(now);
+        self.tell();
+        // 5. Housekeeping.
+        if now.mono >= self.housekeeping {
+            self.housekeeping = now.mono + HOUSEKEEPING;
+            self.crossing.homes.expire(now.mono);
+            self.rooms.sweep();
+            self.published.publish_router(self.router.counters());
+        }
+        self.publish();
+    }
+
+    fn flush(&mut self, now: Time) -> bool {
+        let was_blocked = self.outgoing.blocked();
+        let empty = self.outgoing.flush(now.mono, &mut self.ports, &mut self.stats);
+        if was_blocked == empty {
+            for (token, port) in self.ports.iter().enumerate() {
+                // If the poller refuses, the patience of `Outgoing` ends the wait.
+                let _ = self.poller.want_write(&port.socket, token as u64, port.blocked);
+            }
+        }
+        empty
+    }
+
+    fn receive(&mut self, now: Time, index: usize) {
+        let Self { ports, receiver, router, crossing, hold, stats, .. } = self;
+        let Some(port) = ports.get_mut(index) else { return };
+        let Ok(more) = receiver.receive(&port.socket) else {
+            // Only a broken socket fails here, and it will say so again; the worker has others.
+            port.more = false;
+            return;
+        };
+        port.more = more;
+        let local = port.local();
+        let mut any = false;
+        for datagram in receiver.datagrams() {
+            any = true;
+            stats.datagrams_in += 1;
+            stats.bytes_in += datagram.payload.len() as u64;
+            let (to, from) = (local.told(datagram.local), datagram.remote);
+            if crossing.route(to, from, datagram.payload, || router.knows_address(from), stats) {
+                let check = !crossing.homes.alone() && is_stun(datagram.payload);
+                hold.arrived(now.mono, datagram.payload);
+                router.handle_datagram(now, to, from, datagram.payload);
+                if check && router.knows_address(from) {
+                    crossing.homes.claim(from);
+                }
+            }
+        }
+        stats.receive_calls += u64::from(any);
+    }
+
+    fn parcels(&mut self, now: Time) {
+        for worker in 0..self.crossing.workers() {
+            for _ in 0..PARCELS {
+                let Some(mut parcel) = self.crossing.take(worker, now.mono) else { break };
+                self.unpack(now, worker, &mut parcel);
+                self.crossing.give_back(worker, parcel);
+            }
+        }
+    }
+
+    fn unpack(&mut self, now: Time, worker: u8, parcel: &mut Parcel) {
+        self.stats.foreign_in += parcel.datagram_count() as u64;
+        for (to, from, datagram) in parcel.datagrams() {
+            let check = is_stun(datagram);
+            self.hold.arrived(now.mono, datagram);
+            self.router.handle_datagram(now, to, from, datagram);
+            if check && self.router.knows_address(from) {
+                self.crossing.confirm(worker, from);
+            }
+        }
+        for word in parcel.words.drain(..) {
+            match word {
+                Word::Link(link) => self.router.handle_link(now, worker, link),
+                Word::Packets(batch) => {
+                    self.stats.links_in += batch.len() as u64;
+                    self.hold.arrived_held(now.mono);
+                    self.router.handle_link_packets(now, worker, &batch);
+                }
+            }
+        }
+    }
+
+    fn commands(&mut self, now: Time, budget: usize) {
+        for _ in 0..budget {
+            let Some(mail) = self.inbox.pop_front() else { break };
+            match mail {
+                Mail::Command(command) => {
+                    match &command {
+                        Command::OpenPeer { peer, .. } => drop(self.peers.insert(*peer)),
+                        Command::ClosePeer { peer } => drop(self.peers.remove(peer)),
+                        _ => {}
+                    }
+                    self.stats.commands += 1;
+                    self.router.handle_command(now, command);
+                }
+                Mail::Register { room, sink } => self.rooms.register(room, sink),
+                Mail::Unregister { room } => self.rooms.unregister(room),
+                Mail::Egress(egress) => self.hold.configure(egress),
+            }
+        }
+    }
+
+    /// Forwards the media that has arrived, as far as the sockets take it.
+    fn forward(&mut self, now: Time) {
+        if self.outgoing.blocked() {
+            return;
+        }
+        while self.router.fan_out(now, &mut self.outgoing.outbox) {
+            if !self.flush(now) {
+                return;
+            }
+        }
+        self.hold.forwarded();
+        while let Some((worker, link)) = self.router.poll_link() {
+            self.crossing.link(worker, link, &mut self.stats);
+        }
+        while let Some((worker, batch)) = self.router.poll_link_packets() {
+            self.crossing.packets(worker, batch, &mut self.stats);
+        }
+    }
+
+    /// Sends everything that is not forwarded media.
+    fn transmit(&mut self, now: Time) {
+        while !self.outgoing.blocked() {
+            let more = self.router.poll_transmit(now, &mut self.outgoing.outbox);
+            if !self.flush(now) || !more {
+                break;
+            }
+        }
+        while let Some((worker, link)) = self.router.poll_link() {
+            self.crossing.link(worker, link, &mut self.stats);
+        }
+    }
+
+    /// Gives events to rooms, as long as their readers keep up.
+    fn tell(&mut self) {
+        self.rooms.retry(&mut self.stats);
+        while self.rooms.ready() {
+            let Some(event) = self.router.poll_event() else { break };
+            self.rooms.deliver(event, &mut self.stats);
+        }
+    }
+
+    fn publish(&mut self) {
+        self.stats.busy_permille = u64::from(self.hold.busy_permille());
+        self.stats.peers = self.peers.len() as u64;
+        self.published.publish(&self.stats);
+    }
+
+    /// Waits until there is something to do.
+    fn sleep(&mut self) {
+        let waits = self.crossing.ship();
+        let before = Instant::now();
+        let mut timeout = self.deadline(before).saturating_duration_since(before);
+        if waits {
+            timeout = timeout.min(RING_RETRY);
+        }
+        if !self.inbox.is_empty() || self.ports.iter().any(|port| port.more) {
+            timeout = Duration::ZERO;
+        }
+        if !timeout.is_zero() {
+            self.bell.lie_down();
+            if !self.mailbox.is_empty() || !self.crossing.is_empty() || self.mailbox.is_closed() {
+                timeout = Duration::ZERO;
+            } else if self.hold.deadline().is_some() {
+                self.stats.holds += 1;
+            }
+        }
+        // A wait that fails is a turn without sleep, not an end.
+        let rang = match self.poller.wait(Some(timeout)) {
+            Ok(ready) => ready.iter().any(|ready| ready.token == BELL),
+            Err(_) => false,
+        };
+        self.bell.get_up();
+        if rang {
+            self.bell.event().clear();
+        }
+        self.hold.slept(before, Instant::now());
+    }
+
+    /// When the worker has something to do at the latest.
+    fn deadline(&mut self, now: Instant) -> Instant {
+        // While the sockets are full, nothing is forwarded: the hold is no reason to wake up.
+        let held = if self.outgoing.blocked() { self.outgoing.deadline() } else { self.hold.deadline() };
+        let deadlines = [self.router.poll_timeout(), held, Some(self.housekeeping)];
+        deadlines.into_iter().flatten().min().unwrap_or(now)
+    }
+}
+
+fn is_stun(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|&first| peer::classify(first) == peer::Class::Stun)
+}
