@@ -104,10 +104,14 @@ fn events_that_nobody_takes_stop_the_sender_and_lose_nothing() {
                 sent += 1;
             }
         }
-        // The driver takes an event now and then only.
+        // The driver takes nothing at first, then an event now and then.
         let mut outbox = sfu::Outbox::new(1 << 20);
         step(&mut w, alice, &mut outbox);
-        if round % 3 == 0 {
+        if round == 150 {
+            let waiting = w.counters(0).traffic.data_in;
+            assert!((30..=64).contains(&waiting), "{waiting} messages wait as events");
+        }
+        if round > 150 && round % 3 == 0 {
             router_events.extend(w.routers[0].poll_event());
         }
     }

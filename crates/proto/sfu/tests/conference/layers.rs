@@ -145,6 +145,32 @@ fn temporal_layers_that_are_not_wanted_leave_no_gap() {
 }
 
 #[test]
+fn a_late_packet_that_is_not_wanted_leaves_no_gap_either() {
+    let mut w = World::new(1);
+    let (alice, bob) = (w.join(0), w.join(0));
+    let producer = w.publish(alice, 1, video_params(&["q"]));
+    let mut params = take_video(5000, true, 0);
+    params.wish.max_temporal = 0;
+    w.subscribe(bob, 1, producer, params);
+    let mut camera = Camera::new(alice, 16, Some("q"));
+    camera.temporal = &[0, 1];
+    camera.send(&mut w, true);
+    let mut upper = camera.frame(&mut w, false);
+    let late = upper.remove(1);
+    let base = camera.frame(&mut w, false);
+    for packet in upper.into_iter().chain(base).chain([late]) {
+        w.up(alice, packet);
+        w.settle();
+    }
+    let mut got = w.clients[bob].of(5000);
+    got.sort_by_key(|g| g.header.seq);
+    let numbers: Vec<u16> = got.iter().map(|g| g.header.seq.wrapping_sub(got[0].header.seq)).collect();
+    assert_eq!(numbers, (0..7).collect::<Vec<_>>());
+    // What fills the place carries nothing.
+    assert_eq!(got.iter().map(|g| g.payload().is_empty()).position(|empty| empty), Some(3));
+}
+
+#[test]
 fn ssrcs_stay_known_when_the_names_are_left_out_and_strangers_do_not_come_in() {
     let mut w = World::new(1);
     let (alice, bob) = (w.join(0), w.join(0));

@@ -92,6 +92,36 @@ fn sound_and_picture_of_one_participant_stay_together_over_layer_switches() {
 }
 
 #[test]
+fn a_switch_to_a_delayed_layer_keeps_the_time_of_capture() {
+    let mut w = World::new(1);
+    let (alice, bob) = (w.join(0), w.join(0));
+    let video = w.publish(alice, 1, video_params(&["q", "h"]));
+    let consumer = w.subscribe(bob, 1, video, take_video(5000, true, 0));
+    let mut q = Camera::new(alice, 11, Some("q"));
+    let mut h = Camera::new(alice, 12, Some("h"));
+    for n in 0..10 {
+        if n == 5 {
+            report(&mut w, alice, 11, q.timestamp);
+            report(&mut w, alice, 12, h.timestamp);
+        }
+        q.send(&mut w, n == 0);
+        h.send(&mut w, n == 0);
+        // 3000 ticks of 90 kHz are 33.3 ms.
+        w.run(if n % 3 == 0 { 34 } else { 33 });
+    }
+    w.set_wish(0, consumer, wish(1));
+    let before = w.clients[bob].of(5000).last().unwrap().header.timestamp;
+    let key = h.frame(&mut w, true);
+    w.run(250);
+    for packet in key {
+        w.up(alice, packet);
+    }
+    w.settle();
+    let step = w.clients[bob].of(5000).last().unwrap().header.timestamp.wrapping_sub(before);
+    assert!((2800..3200).contains(&step), "{step} ticks for a frame captured 3000 later");
+}
+
+#[test]
 fn a_stream_whose_publisher_reports_nothing_has_no_reports() {
     let mut w = World::new(1);
     let (alice, bob) = (w.join(0), w.join(0));
