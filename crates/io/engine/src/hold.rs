@@ -244,6 +244,6 @@ mod tests {
         }
         assert!((690..=720).contains(&load.permille), "{}", load.permille);
         load.slept(at(2000), at(9000));
-        assert!(load.permille < 10, "{}", load.permille);
+        assert!(load.permille < 20, "{}", load.permille);
     }
 }
