@@ -22,6 +22,8 @@ mod dtls;
 mod event;
 mod ice;
 mod sctp;
+#[cfg(test)]
+mod testbed;
 mod transport;
 
 pub use api::*;

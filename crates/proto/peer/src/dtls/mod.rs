@@ -5,6 +5,7 @@
 //! what came from an address that passed a connectivity check, and nothing is allocated before.
 
 mod hello;
+mod record;
 mod session;
 
 #[cfg(test)]
@@ -131,6 +132,10 @@ impl Dtls {
                 let result = session.handle(now, &hello.datagram);
                 self.state = State::Handshake(session);
                 result
+            }
+            // The library would take the records before a malformed one and then forget them.
+            State::Handshake(_) | State::Connected(_) if !record::is_framed(datagram) => {
+                return Err(Reject::Malformed);
             }
             State::Handshake(_) if datagram.len() > MAX_HANDSHAKE_DATAGRAM => return Err(Reject::Limit),
             State::Handshake(session) | State::Connected(session) => session.handle(now, datagram),

@@ -30,14 +30,14 @@ pub(crate) enum Notice {
 
 /// Either agent.
 pub(crate) enum Agent {
-    Lite(Lite),
+    Lite(Box<Lite>),
     Full(Box<Full>),
 }
 
 impl Agent {
     pub(crate) fn new(now: Time, local: LocalTransport, seed: u64) -> Self {
         if local.ice_lite {
-            Self::Lite(Lite::new(local))
+            Self::Lite(Box::new(Lite::new(local)))
         } else {
             Self::Full(Box::new(Full::new(now, local, seed)))
         }

@@ -19,10 +19,8 @@ impl Sctp {
                     self.endpoint.reject_new_associations();
                     self.open_waiting();
                 }
-                Event::Stream(StreamEvent::Readable { id }) => {
-                    if !self.readable.contains(&id) {
-                        self.readable.push_back(id);
-                    }
+                Event::Stream(StreamEvent::Readable { id }) if !self.readable.contains(&id) => {
+                    self.readable.push_back(id);
                 }
                 Event::Stream(StreamEvent::Finished { id }) => self.finished(id),
                 Event::AssociationLost { .. } | Event::HandshakeFailed { .. } => {
