@@ -1,1 +1,275 @@
+//! The room's rules, in virtual time.
 
+use std::time::{Duration, Instant};
+
+use auth::{Kind, Source};
+use clock::Time;
+
+use crate::*;
+
+#[allow(clippy::disallowed_methods)] // A start that only tests know.
+fn time() -> Time {
+    Time { mono: Instant::now(), unix: Duration::from_secs(1_790_000_000) }
+}
+
+fn who(identity: &str) -> NewParticipant {
+    NewParticipant {
+        identity: identity.into(),
+        kind: Kind::Standard,
+        kind_details: Vec::new(),
+        profile: Profile::default(),
+        permission: Permission {
+            can_subscribe: true,
+            can_publish: true,
+            can_publish_data: true,
+            ..Permission::default()
+        },
+        client: Client::default(),
+        auto_subscribe: true,
+        settings: Settings::initial(Quality::High),
+    }
+}
+
+fn join(room: &mut Room, now: Time, identity: &str) -> ParticipantSid {
+    match room.handle(now, Command::Join(Box::new(who(identity)))) {
+        Ok(Outcome::Participant(sid)) => sid,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn layer(quality: Quality, width: u32, height: u32) -> Layer {
+    Layer { quality, width, height, bitrate: 0, rid: String::new(), spatial: quality as i32 }
+}
+
+fn draft() -> TrackDraft {
+    let layers = vec![
+        layer(Quality::Low, 320, 180),
+        layer(Quality::Medium, 640, 360),
+        layer(Quality::High, 1280, 720),
+    ];
+    TrackDraft {
+        cid: "cid".into(),
+        kind: TrackKind::Video,
+        source: Source::Camera,
+        name: String::new(),
+        muted: false,
+        width: 1280,
+        height: 720,
+        codecs: vec![TrackCodec { mime: "video/VP8".into(), layers, ..TrackCodec::default() }],
+        stream: String::new(),
+        opaque: Opaque::default(),
+    }
+}
+
+fn publish(room: &mut Room, now: Time, publisher: &ParticipantSid) -> TrackSid {
+    let command = Command::Announce { publisher: publisher.clone(), draft: Box::new(draft()) };
+    let Ok(Outcome::Track(track)) = room.handle(now, command) else { panic!() };
+    room.handle(now, Command::GoLive { track: track.clone(), codecs: draft().codecs }).unwrap();
+    track
+}
+
+fn events(room: &mut Room) -> Vec<Event> {
+    std::iter::from_fn(|| room.poll_event()).collect()
+}
+
+fn receives(room: &Room, sid: &ParticipantSid) -> usize {
+    room.participant(sid).unwrap().subscribed().count()
+}
+
+#[test]
+fn everyone_gets_a_live_track_but_not_an_announced_one() {
+    let now = time();
+    let mut room = Room::new(now, Config::default(), 1);
+    let (alice, bob) = (join(&mut room, now, "alice"), join(&mut room, now, "bob"));
+    events(&mut room);
+    let command = Command::Announce { publisher: alice.clone(), draft: Box::new(draft()) };
+    let Ok(Outcome::Track(track)) = room.handle(now, command) else { panic!() };
+    assert!(events(&mut room).is_empty(), "nobody hears of it yet");
+    room.handle(now, Command::GoLive { track: track.clone(), codecs: draft().codecs }).unwrap();
+    let told = events(&mut room);
+    let at = |wanted: &Event| told.iter().position(|e| e == wanted).unwrap();
+    let updated = at(&Event::Updated { participant: alice.clone() });
+    let subscribed = at(&Event::Subscribed { subscriber: bob.clone(), track: track.clone() });
+    assert!(updated < subscribed, "the track is known before it is sent");
+    assert!(told.contains(&Event::FirstSubscriber { track }));
+    // Late joiners too.
+    let carol = join(&mut room, now, "carol");
+    assert_eq!((receives(&room, &bob), receives(&room, &carol), receives(&room, &alice)), (1, 1, 0));
+}
+
+#[test]
+fn a_wish_outlives_the_tracks_it_waits_for() {
+    let now = time();
+    let mut room = Room::new(now, Config::default(), 1);
+    let alice = join(&mut room, now, "alice");
+    let mut manual = who("bob");
+    manual.auto_subscribe = false;
+    let Ok(Outcome::Participant(bob)) = room.handle(now, Command::Join(Box::new(manual))) else { panic!() };
+    let track = publish(&mut room, now, &alice);
+    assert_eq!(receives(&room, &bob), 0);
+    let subscribe = |track: &TrackSid, on| Command::Subscribe {
+        subscriber: bob.clone(),
+        tracks: vec![track.clone()],
+        on,
+    };
+    for (on, count) in [(true, 1), (true, 1), (false, 0), (false, 0), (true, 1)] {
+        room.handle(now, subscribe(&track, on)).unwrap();
+        assert_eq!(receives(&room, &bob), count);
+    }
+    for participant in [&alice, &bob] {
+        room.handle(now, Command::Activate { participant: participant.clone() }).unwrap();
+    }
+    events(&mut room);
+    let never = TrackSid::from("TR_never");
+    room.handle(now, subscribe(&never, true)).unwrap();
+    room.handle_timeout(now.after(Duration::from_secs(59)));
+    assert!(events(&mut room).iter().all(|e| !matches!(e, Event::NotFound { .. })));
+    room.handle_timeout(now.after(Duration::from_secs(61)));
+    assert!(events(&mut room).contains(&Event::NotFound { subscriber: bob.clone(), track: never }));
+}
+
+#[test]
+fn versions_only_grow_and_leaving_ends_all() {
+    let now = time();
+    let mut room = Room::new(now, Config::default(), 1);
+    let (alice, bob) = (join(&mut room, now, "alice"), join(&mut room, now, "bob"));
+    let track = publish(&mut room, now, &alice);
+    let before = room.participant(&alice).unwrap().version;
+    room.handle(now, Command::Mute { track: track.clone(), muted: true, by_server: false }).unwrap();
+    assert_eq!(room.participant(&alice).unwrap().version, before + 1);
+    events(&mut room);
+    let leave = Command::Leave { participant: alice.clone(), reason: LeaveReason::ClientInitiated };
+    room.handle(now, leave.clone()).unwrap();
+    assert_eq!(room.handle(now, leave), Err(Refusal::NoParticipant));
+    let told = events(&mut room);
+    let place = |pick: fn(&Event) -> bool| told.iter().position(pick).unwrap();
+    let order = [
+        place(|e| matches!(e, Event::Unsubscribed { .. })),
+        place(|e| matches!(e, Event::Unpublished { by_server: false, .. })),
+        place(|e| matches!(e, Event::Left { .. })),
+    ];
+    assert!(order.is_sorted());
+    assert!(room.track(&track).is_none() && receives(&room, &bob) == 0);
+}
+
+#[test]
+fn rights_are_checked_and_their_loss_takes_effect() {
+    let now = time();
+    let mut room = Room::new(now, Config::default(), 1);
+    let (alice, bob) = (join(&mut room, now, "alice"), join(&mut room, now, "bob"));
+    publish(&mut room, now, &alice);
+    let permit = |participant: &ParticipantSid, permission: Permission| Command::Permit {
+        participant: participant.clone(),
+        permission,
+    };
+    room.handle(now, permit(&bob, Permission { can_publish: true, ..Permission::default() })).unwrap();
+    assert_eq!(receives(&room, &bob), 0);
+    room.handle(now, permit(&bob, who("").permission)).unwrap();
+    assert_eq!(receives(&room, &bob), 1);
+    let hidden = Permission { hidden: true, ..who("").permission };
+    room.handle(now, permit(&alice, hidden)).unwrap();
+    assert_eq!(receives(&room, &bob), 0);
+    let only_voice = Permission { sources: vec![Source::Microphone], ..who("").permission };
+    room.handle(now, permit(&alice, only_voice)).unwrap();
+    assert_eq!(room.publisher_count(), 0);
+    let again = Command::Announce { publisher: alice, draft: Box::new(draft()) };
+    assert_eq!(room.handle(now, again), Err(Refusal::NotAllowed));
+    let change = ProfileChange { name: "b".into(), ..ProfileChange::default() };
+    let update = |by_server| Command::Update { participant: bob.clone(), change: change.clone(), by_server };
+    assert_eq!(room.handle(now, update(false)), Err(Refusal::NotAllowed));
+    assert_eq!(room.handle(now, update(true)), Ok(Outcome::Done));
+}
+
+#[test]
+fn attributes_are_deleted_by_nothing_and_bounded() {
+    let now = time();
+    let config = Config { max_attributes: 10, ..Config::default() };
+    let mut room = Room::new(now, config, 1);
+    let alice = join(&mut room, now, "alice");
+    let mut set = |key: &str, value: &str| {
+        let change =
+            ProfileChange { attributes: [(key.into(), value.into())].into(), ..ProfileChange::default() };
+        let outcome =
+            room.handle(now, Command::Update { participant: alice.clone(), change, by_server: true });
+        (outcome, room.participant(&alice).unwrap().who.profile.attributes.len())
+    };
+    assert_eq!(set("a", "12345"), (Ok(Outcome::Done), 1));
+    assert_eq!(set("b", "12345"), (Err(Refusal::TooLarge), 1));
+    assert_eq!(set("a", ""), (Ok(Outcome::Done), 0));
+    assert_eq!(set("b", "12345"), (Ok(Outcome::Done), 1));
+}
+
+#[test]
+fn the_smallest_layer_that_is_large_enough_is_chosen() {
+    let now = time();
+    let mut room = Room::new(now, Config::default(), 1);
+    let alice = join(&mut room, now, "alice");
+    let track = publish(&mut room, now, &alice);
+    let track = room.track(&track).unwrap();
+    let sized = |width, height| Settings { width, height, ..Settings::initial(Quality::High) };
+    for (settings, spatial) in [
+        (sized(100, 100), 0),
+        (sized(320, 180), 0),
+        (sized(321, 180), 1),
+        (sized(360, 640), 1),
+        (sized(4000, 4000), 2),
+        (Settings::initial(Quality::Low), 0),
+        (Settings::initial(Quality::Medium), 1),
+        (Settings { disabled: true, ..sized(1, 1) }, 0),
+    ] {
+        assert_eq!(track.spatial_for(&settings), spatial, "{settings:?}");
+    }
+}
+
+#[test]
+fn a_lower_demand_waits_and_may_be_withdrawn() {
+    let now = time();
+    let mut room = Room::new(now, Config::default(), 1);
+    let (alice, bob) = (join(&mut room, now, "alice"), join(&mut room, now, "bob"));
+    let track = publish(&mut room, now, &alice);
+    let want = |quality| Command::Adjust {
+        subscriber: bob.clone(),
+        tracks: vec![track.clone()],
+        settings: Settings::initial(quality),
+    };
+    let told = |room: &mut Room| -> Vec<_> {
+        events(room)
+            .into_iter()
+            .filter_map(|e| if let Event::Demand { quality, .. } = e { Some(quality) } else { None })
+            .collect()
+    };
+    let at = |seconds| now.after(Duration::from_secs(seconds));
+    room.handle(at(0), want(Quality::Low)).unwrap();
+    room.handle(at(3), want(Quality::High)).unwrap();
+    room.handle_timeout(at(6));
+    assert_eq!(told(&mut room), []);
+    room.handle(at(10), want(Quality::Low)).unwrap();
+    // A first lowering that was withdrawn does not bring this one forward.
+    room.handle_timeout(at(14));
+    assert_eq!(told(&mut room), []);
+    room.handle_timeout(at(15));
+    assert_eq!(told(&mut room), [Some(Quality::Low)]);
+    room.handle(at(16), want(Quality::Medium)).unwrap();
+    assert_eq!(told(&mut room), [Some(Quality::Medium)]);
+    room.handle(at(17), Command::Leave { participant: bob.clone(), reason: LeaveReason::ClientInitiated })
+        .unwrap();
+    room.handle_timeout(at(22));
+    assert_eq!(told(&mut room), [None]);
+}
+
+#[test]
+fn rooms_end_when_nobody_comes_and_after_the_last_has_gone() {
+    let now = time();
+    let mut room = Room::new(now, Config::default(), 1);
+    let alice = join(&mut room, now, "alice");
+    room.handle(now, Command::Activate { participant: alice.clone() }).unwrap();
+    room.handle_timeout(now.after(Duration::from_secs(400)));
+    assert!(!room.ended(), "someone is here");
+    let gone = now.after(Duration::from_secs(500));
+    room.handle(gone, Command::Leave { participant: alice, reason: LeaveReason::ClientInitiated }).unwrap();
+    room.handle_timeout(gone.after(Duration::from_secs(19)));
+    assert!(!room.ended());
+    room.handle_timeout(gone.after(Duration::from_secs(20)));
+    assert!(room.ended());
+    assert_eq!(room.handle(gone, Command::Join(Box::new(who("late")))), Err(Refusal::Ended));
+}

@@ -55,8 +55,10 @@ pub struct Conference {
     pub(crate) consumers: BTreeMap<ConsumerId, (ParticipantSid, TrackSid)>,
     pub(crate) names: Names,
     pub(crate) speakers: Speakers,
-    /// Counts are to be told, and when they were told last.
+    /// Counts have changed since they were told.
     pub(crate) counts_due: bool,
+    /// [`Output::Ended`] has been told.
+    ended: bool,
     pub(crate) output: VecDeque<Output>,
     timers: BTreeSet<(Instant, Timer)>,
 }
@@ -78,6 +80,7 @@ impl Conference {
             names,
             speakers: Speakers::default(),
             counts_due: false,
+            ended: false,
             output: VecDeque::new(),
             timers: BTreeSet::new(),
             config,
@@ -100,6 +103,7 @@ impl Conference {
             }
         }
         self.after(now);
+        self.tell_end();
     }
 
     /// Does what is due. To be called when [`Conference::poll_timeout`] has passed.
@@ -126,6 +130,15 @@ impl Conference {
                 Timer::Counts => self.tell_counts(now),
             }
             self.after(now);
+        }
+        self.tell_end();
+    }
+
+    /// The last word.
+    fn tell_end(&mut self) {
+        if self.room.ended() && !std::mem::replace(&mut self.ended, true) {
+            self.timers.clear();
+            self.output.push_back(Output::Ended);
         }
     }
 

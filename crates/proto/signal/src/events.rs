@@ -5,9 +5,9 @@ use livekit_protocol as proto;
 use proto::signal_response::Message;
 use room::{Event, LeaveReason, Participant, ParticipantSid, Track, TrackSid};
 
+use crate::Conference;
 use crate::conference::Timer;
 use crate::messages;
-use crate::{Conference, Output};
 
 /// Counts are told this often at most.
 const COUNTS_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
@@ -56,10 +56,7 @@ impl Conference {
                 self.tell(&publisher, message);
             }
             Event::RoomUpdated { metadata } => self.on_room_updated(now, metadata),
-            Event::Ended { .. } => {
-                self.webhook(now, "room_finished", None, None);
-                self.output.push_back(Output::Ended);
-            }
+            Event::Ended { .. } => self.webhook(now, "room_finished", None, None),
         }
     }
 

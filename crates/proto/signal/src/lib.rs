@@ -7,6 +7,7 @@
 
 mod admin;
 mod admission;
+mod announcement;
 mod conference;
 mod config;
 mod data;

@@ -1,1 +1,11 @@
+//! Conferences in virtual time with scripted clients. The order of what is said is checked on every output
+//! ([`world`]), whatever a test is about.
 
+mod data;
+mod dual;
+mod hostile;
+mod life;
+mod publishing;
+mod random;
+mod single;
+mod world;
