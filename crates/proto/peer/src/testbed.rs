@@ -1,5 +1,7 @@
 //! Two transports on a seeded link in virtual time.
 
+#![expect(clippy::needless_range_loop, reason = "an end goes by its index")]
+
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};

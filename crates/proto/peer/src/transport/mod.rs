@@ -349,3 +349,12 @@ impl Transport {
         }
     }
 }
+
+#[cfg(test)]
+impl Transport {
+    pub(crate) fn abort_sctp(&mut self) {
+        if let Some(sctp) = &mut self.sctp {
+            sctp.abort();
+        }
+    }
+}

@@ -21,10 +21,8 @@ fn assert_keys_match(net: &mut Net) {
     let [a, b] = &mut net.ends;
     let (mut a, mut b) = (keys_of(a), keys_of(b));
     assert_eq!(a.profile, b.profile);
-    for (from, to) in [(&mut a, &mut b)] {
-        cross(from, to);
-        cross(to, from);
-    }
+    cross(&mut a, &mut b);
+    cross(&mut b, &mut a);
 }
 
 fn cross(from: &mut crate::Keys, to: &mut crate::Keys) {
@@ -46,7 +44,7 @@ fn a_browser_connects_to_a_lite_server() {
     net.connect();
     assert!(net.now.since(began.mono) < Duration::from_millis(500), "took {:?}", net.now.since(began.mono));
     for end in &net.ends {
-        let names: Vec<_> = end.events.iter().map(|e| std::mem::discriminant(e)).collect();
+        let names: Vec<_> = end.events.iter().map(std::mem::discriminant).collect();
         let at = |wanted: &Event| names.iter().position(|n| *n == std::mem::discriminant(wanted));
         let keys = end.events.iter().position(|e| matches!(e, Event::Keys(_)));
         assert!(keys < at(&Event::Connected), "keys come before the connection: {:?}", end.events);
