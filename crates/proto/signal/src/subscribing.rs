@@ -211,7 +211,7 @@ impl Conference {
         }
         for (mid, line) in starting {
             let Some(section) = offer.section(mid) else { continue };
-            let extensions = extension_ids(&accepts(&section.rtp, false));
+            let extensions = extension_ids(&accepts(&section.rtp));
             self.start(sid, mid, &line, &line.codecs, extensions);
         }
         sending

@@ -65,24 +65,24 @@ pub(crate) fn build_answer(offer: &Session, plans: &[Plan], local: &Local, role:
 
 fn answer_section(offered: &Section, plan: &Plan) -> Section {
     let Some(mid) = offered.mid else { return offered.rejection() };
-    let rtp = |direction, codecs: &[Chosen], we_receive| {
+    let rtp = |direction, codecs: &[Chosen]| {
         let mut section = Section::rtp(offered.kind.clone(), mid, direction);
         section.protocol = offered.protocol.clone();
         section.rtp.payloads = codecs.iter().flat_map(Chosen::payloads).collect();
-        section.rtp.extensions = accepts(&offered.rtp, we_receive);
+        section.rtp.extensions = accepts(&offered.rtp);
         section.rtp.extmap_allow_mixed = offered.rtp.extmap_allow_mixed;
         section
     };
     match plan {
         Plan::Reject => offered.rejection(),
-        Plan::Inactive { codecs } => rtp(Direction::Inactive, codecs, false),
+        Plan::Inactive { codecs } => rtp(Direction::Inactive, codecs),
         Plan::Send { codecs, stream } => {
-            let mut section = rtp(Direction::SendOnly, codecs, false);
+            let mut section = rtp(Direction::SendOnly, codecs);
             stream.describe(&mut section);
             section
         }
         Plan::Receive { codecs, rids } => {
-            let mut section = rtp(Direction::RecvOnly, codecs, true);
+            let mut section = rtp(Direction::RecvOnly, codecs);
             if !rids.is_empty() {
                 let line = |rid: &Rid| RidLine { rid: *rid, way: Way::Recv, restrictions: None };
                 section.rtp.rids = rids.iter().map(line).collect();

@@ -208,14 +208,19 @@ pub(crate) fn offered_extensions(audio: bool) -> Vec<Extmap> {
 
 /// The extensions of an offered section that we take, without directions: Firefox offers some as
 /// `sendonly`, and saying that back would turn them off.
-pub(crate) fn accepts(offered: &Rtp, we_receive: bool) -> Vec<Extmap> {
+///
+/// The same in every direction: what no section of a bundle has agreed on, Chromium leaves out of sections that it
+/// adds later, and one with simulcast but without rid is then refused by Chromium itself.
+pub(crate) fn accepts(offered: &Rtp) -> Vec<Extmap> {
     let wanted = |extension: &Extension| match extension {
         Extension::Mid
         | Extension::AbsSendTime
         | Extension::TransportCc
         | Extension::DependencyDescriptor
-        | Extension::AbsCaptureTime => true,
-        Extension::Rid | Extension::RepairedRid | Extension::AudioLevel => we_receive,
+        | Extension::AbsCaptureTime
+        | Extension::Rid
+        | Extension::RepairedRid
+        | Extension::AudioLevel => true,
         Extension::VideoOrientation | Extension::PlayoutDelay | Extension::Other(_) => false,
     };
     let mut taken: Vec<Extmap> = Vec::new();

@@ -207,7 +207,7 @@ impl Upstream {
             {
                 codecs.retain(|c| Some(c.kind) == preferred);
             }
-            let taken = accepts(&section.rtp, true);
+            let taken = accepts(&section.rtp);
             let encodings = encodings_of(section, &receiving.wish);
             let transport_cc = taken.iter().any(|e| e.extension == sdp::Extension::TransportCc)
                 && codecs.iter().any(|c| c.payload.has(&sdp::Feedback::TransportCc));
