@@ -57,7 +57,7 @@ for (const [mode, options] of [
       const [ada, bob] = await suite.gather(freshRoom("gcm"), ["ada", "bob"], { options });
       await turnOn([ada]);
       const { cipher } = await bob.sees("ada");
-      assert.match(cipher, /^AEAD_AES_(128|256)_GCM$/);
+      assert.match(cipher, /AEAD_AES_(128|256)_GCM$/);
     });
 
     it("a screen is shared and taken back", async () => {
