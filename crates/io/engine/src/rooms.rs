@@ -76,15 +76,18 @@ impl Rooms {
         }
     }
 
-    /// Offers again what readers were too slow for; costs nothing when nobody was.
-    pub(crate) fn retry(&mut self, stats: &mut WorkerStats) {
+    /// Offers again what readers were too slow for; costs nothing when nobody was. True if any of it went,
+    /// so that more may be taken from the router.
+    pub(crate) fn retry(&mut self, stats: &mut WorkerStats) -> bool {
         if self.held.is_empty() {
-            return;
+            return false;
         }
+        let before = self.held_events;
         let rooms: Vec<u32> = self.held.keys().copied().collect();
         for room in rooms {
             self.retry_room(room, stats);
         }
+        self.held_events < before
     }
 
     /// Forgets rooms whose reader has gone.

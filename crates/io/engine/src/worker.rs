@@ -261,7 +261,12 @@ impl Worker {
         }
         if !timeout.is_zero() {
             self.bell.lie_down();
-            if !self.mailbox.is_empty() || !self.crossing.is_empty() || self.mailbox.is_closed() {
+            // A reader that caught up while this worker was awake has rung for nobody.
+            if self.rooms.retry(&mut self.stats)
+                || !self.mailbox.is_empty()
+                || !self.crossing.is_empty()
+                || self.mailbox.is_closed()
+            {
                 timeout = Duration::ZERO;
             } else if self.hold.deadline().is_some() {
                 self.stats.holds += 1;
