@@ -70,6 +70,17 @@ async function publishPainted({ source, width, height, color, rate = 15, ...opti
   await room.localParticipant.publishTrack(track, { source: SOURCES[source], name: source, ...options });
 }
 
+/** A tone that never pauses. The made-up microphone only beeps, too shortly to count as speech. */
+async function publishTone(frequency) {
+  const audio = new AudioContext();
+  await audio.resume();
+  const tone = new OscillatorNode(audio, { frequency });
+  const out = audio.createMediaStreamDestination();
+  tone.connect(new GainNode(audio, { gain: 0.5 })).connect(out);
+  tone.start();
+  await room.localParticipant.publishTrack(out.stream.getAudioTracks()[0], { source: SOURCES.microphone, dtx: false });
+}
+
 const camera = (on, resolution) => room.localParticipant.setCameraEnabled(on, resolution && { resolution });
 const microphone = (on) => room.localParticipant.setMicrophoneEnabled(on);
 
@@ -167,5 +178,5 @@ const leave = () => room.disconnect();
 const simulate = (scenario) => room.simulateScenario(scenario);
 
 window.client = {
-  join, leave, camera, microphone, publishPainted, unpublish, say, sendBytes, askQuality, subscribe, look, received, colorOf, sent, simulate,
+  join, leave, camera, microphone, publishPainted, publishTone, unpublish, say, sendBytes, askQuality, subscribe, look, received, colorOf, sent, simulate,
 };

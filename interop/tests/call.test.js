@@ -136,6 +136,6 @@ it("somebody who comes in a second time ends the first", async () => {
 
 it("the one who speaks is marked", async () => {
   const [ada, bob] = await suite.gather(freshRoom("speaker"), ["ada", "bob"]);
-  await ada.call("microphone", true);
+  await ada.call("publishTone", 440);
   await bob.notices("ada speaking", (seen) => seen.happened.some(({ what, detail }) => what === "speakers" && detail.includes("ada")));
 });

@@ -12,17 +12,17 @@ for (const [mode, options] of [
 ]) {
   it(`low, then high, then low again (${mode})`, async () => {
     const [ada, bob] = await suite.gather(freshRoom("layers"), ["ada", "bob"], { options });
-    // 960 wide: the client makes three layers of it, of a quarter, a half and the whole.
+    // 960 wide: the client makes three layers of it, 180, 360 and 540 lines high.
     await ada.call("publishPainted", { source: "camera", width: 960, height: 540, color: "rgb(30,160,90)", simulcast: true });
     await bob.sees("ada");
     await bob.call("askQuality", "ada", "camera", "LOW");
-    const low = await bob.sees("ada", "camera", { width: 240 });
+    const low = await bob.sees("ada", "camera", { width: 320, height: 180 });
     await bob.call("askQuality", "ada", "camera", "HIGH");
     const high = await bob.sees("ada", "camera", { width: 960, height: 540 });
     assert.ok(high.height > low.height);
     await bob.seesColor("ada", "camera", [30, 160, 90]);
     await bob.call("askQuality", "ada", "camera", "LOW");
-    await bob.sees("ada", "camera", { width: 240 });
+    await bob.sees("ada", "camera", { width: 320, height: 180 });
   });
 }
 
@@ -32,7 +32,7 @@ it("two subscribers take two layers of one track", async () => {
   await Promise.all([bob.sees("ada"), cyd.sees("ada")]);
   await bob.call("askQuality", "ada", "camera", "LOW");
   await cyd.call("askQuality", "ada", "camera", "HIGH");
-  await Promise.all([bob.sees("ada", "camera", { width: 240 }), cyd.sees("ada", "camera", { width: 960 })]);
+  await Promise.all([bob.sees("ada", "camera", { width: 320, height: 180 }), cyd.sees("ada", "camera", { width: 960 })]);
 });
 
 it("a subscriber without automatic subscription gets what it asks for, until it no longer does", async () => {
