@@ -12,7 +12,7 @@ mod session;
 mod tests;
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clock::Time;
@@ -30,6 +30,9 @@ const HANDSHAKE_SCRATCH: usize = 64 << 10;
 const SCRATCH: usize = 2048;
 /// Polled into when [`SCRATCH`] is too short: a record's length has two bytes.
 const MAX_RECORD: usize = 1 << 16;
+/// Timers fire no faster than this. After a damaged flight the library's 1.3 acknowledges the same records
+/// whenever it is asked, and asks to be asked at once.
+const TIMER_FLOOR: Duration = Duration::from_millis(20);
 /// Datagrams waiting to be polled. Handshake flights have fewer than ten.
 const MAX_OUT: usize = 64;
 
@@ -58,6 +61,8 @@ pub(crate) struct Dtls {
     out: VecDeque<Vec<u8>>,
     notices: VecDeque<Notice>,
     deadline: Option<Instant>,
+    /// No timer before this.
+    quiet_until: Option<Instant>,
 }
 
 enum State {
@@ -86,6 +91,7 @@ impl Dtls {
             out: VecDeque::new(),
             notices: VecDeque::new(),
             deadline: None,
+            quiet_until: None,
         }
     }
 
@@ -149,6 +155,7 @@ impl Dtls {
             && let State::Handshake(session) | State::Connected(session) = &mut self.state
         {
             let result = session.handle_timeout(now);
+            self.quiet_until = Some(now.mono + TIMER_FLOOR);
             self.drain(now, result);
         }
     }
@@ -269,7 +276,7 @@ impl Dtls {
     /// The library has told all it has: keys come after `Connected`, so only now is the handshake's outcome
     /// known.
     fn settle(&mut self, deadline: Instant) {
-        self.deadline = Some(deadline);
+        self.deadline = Some(self.quiet_until.map_or(deadline, |quiet| quiet.max(deadline)));
         if !self.is_connected() || self.announced {
             return;
         }

@@ -35,6 +35,8 @@ pub struct Transport {
     /// The far end's SCTP, and our DTLS role, which decides who opens the association.
     sctp_remote: Option<SctpRemote>,
     dtls_role: Option<DtlsRole>,
+    /// Another one is an ICE restart.
+    remote_ufrag: Option<String>,
     /// Channels asked for before there is SCTP.
     waiting: Vec<ChannelParams>,
     liveness: Liveness,
@@ -61,6 +63,7 @@ impl Transport {
             sctp: None,
             sctp_remote: None,
             dtls_role: None,
+            remote_ufrag: None,
             waiting: Vec::new(),
             liveness: Liveness::new(config),
             selected: None,
@@ -82,7 +85,11 @@ impl Transport {
         if self.sctp_remote.is_none() {
             self.sctp_remote = remote.sctp;
         }
-        self.liveness.expect(now);
+        // A renegotiation that restarts nothing is no reason to wait longer for a silent peer.
+        if self.remote_ufrag.as_ref() != Some(&remote.credentials.ufrag) {
+            self.remote_ufrag = Some(remote.credentials.ufrag.clone());
+            self.liveness.expect(now);
+        }
         self.start_sctp();
         self.settle(now);
     }
