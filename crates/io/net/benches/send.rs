@@ -1,0 +1,97 @@
+//! What a sent packet costs: one call each, many in a call, and runs (UDP GSO).
+//!
+//! `cargo bench -p millrace-net --bench send`. Packets of 1,200 bytes over loopback to sockets that are
+//! emptied outside the timing; the median of several rounds. The absolute numbers belong to the machine; the
+//! ratios say why the outbox is laid out for runs.
+
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
+
+use net::{Message, Options, Receiver, Sender, Socket};
+
+/// Bytes of a packet: a full one of a video frame.
+const PACKET: usize = 1200;
+/// Destinations, as subscribers of one track.
+const DESTINATIONS: usize = 16;
+/// Packets to each destination in a round: fits the receivers' buffers.
+const EACH: usize = 64;
+/// Rounds, of which the median counts.
+const ROUNDS: usize = 31;
+
+fn main() -> std::io::Result<()> {
+    let options = Options { reuse_port: false, buffer: 4 << 20, gro: false };
+    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let receivers: Vec<Socket> =
+        (0..DESTINATIONS).map(|_| Socket::bind(any, options)).collect::<Result<_, _>>()?;
+    let mut sink = Receiver::new(64, false);
+    let mut drain = || -> std::io::Result<usize> {
+        let mut count = 0;
+        for socket in &receivers {
+            loop {
+                let more = sink.receive(socket)?;
+                count += sink.datagrams().count();
+                if !more {
+                    break;
+                }
+            }
+        }
+        Ok(count)
+    };
+
+    let bytes = vec![7; PACKET * EACH];
+    let plain = UdpSocket::bind(any)?;
+    let one_by_one = median(&mut drain, || {
+        for receiver in &receivers {
+            for packet in bytes.chunks(PACKET) {
+                // Loopback drops rather than refuses; what arrived is counted by the drain.
+                let _ = plain.send_to(packet, receiver.local_addr());
+            }
+        }
+    })?;
+    report("send_to", one_by_one, one_by_one);
+
+    let socket = Socket::bind(any, options)?;
+    for run in [1, 2, 4, 8, 16, 32] {
+        let mut sender = Sender::new(true);
+        let cost = median(&mut drain, || {
+            let runs = receivers.iter().flat_map(|receiver| {
+                bytes.chunks(PACKET * run).map(|payload| Message {
+                    remote: receiver.local_addr(),
+                    local: None,
+                    payload,
+                    segment: PACKET,
+                })
+            });
+            sender.send(&socket, runs);
+        })?;
+        let name = if run == 1 { "sendmmsg".to_owned() } else { format!("sendmmsg, runs of {run}") };
+        report(&name, cost, one_by_one);
+        if run > 1 && sender.max_segments() == 1 {
+            println!("  (this kernel refuses runs: they were taken apart)");
+        }
+    }
+    Ok(())
+}
+
+/// The median time a packet takes to send.
+fn median(
+    drain: &mut impl FnMut() -> std::io::Result<usize>,
+    mut send: impl FnMut(),
+) -> std::io::Result<Duration> {
+    let mut times = Vec::with_capacity(ROUNDS);
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        send();
+        let took = start.elapsed();
+        let arrived = drain()?;
+        assert_eq!(arrived, DESTINATIONS * EACH, "the receivers' buffers are too small for a round");
+        times.push(took / (DESTINATIONS * EACH) as u32);
+    }
+    times.sort();
+    Ok(times[ROUNDS / 2])
+}
+
+fn report(name: &str, cost: Duration, base: Duration) {
+    let ratio = base.as_secs_f64() / cost.as_secs_f64();
+    println!("{name:<24} {:>6.2} us a packet, {ratio:>5.2} times send_to", cost.as_secs_f64() * 1e6);
+}
