@@ -141,7 +141,7 @@ impl Worker {
                 let check = !crossing.homes.alone() && is_stun(datagram.payload);
                 hold.arrived(now.mono, datagram.payload);
                 router.handle_datagram(now, to, from, datagram.payload);
-                if check && router.knows_address(from) {
+                if check && router.owns_address(from) {
                     crossing.homes.claim(from);
                 }
             }
@@ -165,7 +165,7 @@ impl Worker {
             let check = is_stun(datagram);
             self.hold.arrived(now.mono, datagram);
             self.router.handle_datagram(now, to, from, datagram);
-            if check && self.router.knows_address(from) {
+            if check && self.router.owns_address(from) {
                 self.crossing.confirm(worker, from);
             }
         }

@@ -17,6 +17,7 @@ pub(crate) struct Terms {
     pub(crate) server: Credentials,
     pub(crate) client: Credentials,
     pub(crate) address: SocketAddr,
+    pub(crate) lite: bool,
 }
 
 pub(crate) struct Client {
@@ -42,12 +43,13 @@ pub(crate) fn describe(
     credentials: &Credentials,
     addr: SocketAddr,
     lite: bool,
+    dtls_role: DtlsRole,
 ) -> RemoteTransport {
     RemoteTransport {
         credentials: credentials.clone(),
         ice_lite: lite,
         fingerprints: vec![certificate.fingerprint()],
-        dtls_role: if lite { DtlsRole::Client } else { DtlsRole::Server },
+        dtls_role,
         candidates: vec![host(addr)],
         sctp: Some(SctpRemote { port: 5000, max_message_size: 65_536 }),
     }
@@ -73,7 +75,10 @@ impl Client {
             candidates: vec![host(socket.local_addr())],
         };
         let mut transport = Transport::new(now, local, certificate, &peer::Config::default(), id.0);
-        transport.set_remote(now, &describe(certificate, &terms.server, terms.address, true));
+        transport.set_remote(
+            now,
+            &describe(certificate, &terms.server, terms.address, terms.lite, DtlsRole::Client),
+        );
         Self {
             id,
             socket,

@@ -87,6 +87,22 @@ fn two_workers_share_a_port_and_media_crosses_between_them() {
 }
 
 #[test]
+fn full_ice_on_a_shared_port_gets_its_answers_back() {
+    // Given: a server that sends checks of its own, whose answers land on either worker.
+    let mut stage = Stage::new(&on("127.0.0.1", 2));
+    stage.lite = false;
+    let (alice, bob) = (stage.join(0), stage.join(1));
+    for n in 0..40 {
+        if stage.sum("foreign_in") > 0 {
+            break;
+        }
+        stage.join(n % 2);
+    }
+    assert!(stage.sum("foreign_in") > 0);
+    call(&mut stage, alice, &[bob]);
+}
+
+#[test]
 fn a_port_for_each_worker_needs_no_crossing_of_datagrams() {
     // Given: the first ports of the dynamic range (RFC 6335 section 6) that are free.
     let ports = Ports::Range { first: 49_152, last: 65_535 };

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use clock::Time;
 use engine::{Config, Events, Handle, Limits, Ports};
 use net::{EventFd, Poller};
-use peer::{Certificate, Credentials, LocalTransport};
+use peer::{Certificate, Credentials, DtlsRole, LocalTransport};
 use rtp::{Label, Pt, Ssrc};
 use sfu::{
     CodecParams, Command, ConsumerId, ConsumerParams, Encoding, Event, ExtensionIds, Kind, PeerId,
@@ -41,6 +41,8 @@ pub(crate) struct Stage {
     pub(crate) told: Vec<Event>,
     /// Whether the room takes its events.
     pub(crate) reading: bool,
+    /// Whether the server answers checks only, as by default.
+    pub(crate) lite: bool,
     events: Events,
     poller: Poller,
     rang: Arc<EventFd>,
@@ -60,7 +62,17 @@ impl Stage {
         let ring = Arc::clone(&rang);
         let (sink, events) = engine::events(limits, move || ring.notify());
         engine.register_room(ROOM as u32, &sink).unwrap();
-        Self { engine, clients: Vec::new(), told: Vec::new(), reading: true, events, poller, rang, serial: 0 }
+        Self {
+            engine,
+            clients: Vec::new(),
+            told: Vec::new(),
+            reading: true,
+            lite: true,
+            events,
+            poller,
+            rang,
+            serial: 0,
+        }
     }
 
     /// An id of this room on `worker`.
@@ -115,15 +127,16 @@ impl Stage {
             },
             client: Credentials { ufrag: format!("client{n:04}"), pwd: "q".repeat(24) },
             address,
+            lite: self.lite,
         };
         let local = LocalTransport {
             credentials: terms.server.clone(),
-            ice_lite: true,
+            ice_lite: self.lite,
             controlling: false,
             candidates: vec![host(address)],
         };
         self.engine.send(Command::OpenPeer { peer, local }).unwrap();
-        let remote = describe(certificate(), &terms.client, socket.local_addr(), false);
+        let remote = describe(certificate(), &terms.client, socket.local_addr(), false, DtlsRole::Server);
         self.engine.send(Command::SetRemote { peer, remote }).unwrap();
         let params = sfu::ChannelParams {
             label: "_reliable".into(),

@@ -178,6 +178,12 @@ impl Router {
         self.index.addresses.contains_key(&remote) || self.index.probed.contains_key(&remote)
     }
 
+    /// Whether a peer of this router has passed a connectivity check with this far address. Unlike
+    /// [`Router::knows_address`], no signalling and no stranger can bring it about.
+    pub fn owns_address(&self, remote: SocketAddr) -> bool {
+        self.index.addresses.contains_key(&remote)
+    }
+
     /// What was done and dropped so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
