@@ -48,6 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[allow(clippy::disallowed_methods)] // a test has to begin somewhere
     fn ntp_counts_from_1900_in_fractions_of_2_to_the_32() {
         // Given: half a second after the Unix epoch.
         let t = Time { mono: Instant::now(), unix: Duration::from_millis(500) };
