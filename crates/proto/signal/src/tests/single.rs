@@ -61,6 +61,11 @@ fn the_answer_comes_with_the_join_and_takes_the_tracks_with_it() {
     let directions: Vec<_> = sdp.sections.iter().map(|s| s.direction).collect();
     use sdp::Direction::{Inactive, SendOnly, SendRecv};
     assert_eq!(directions, [SendOnly, Inactive, Inactive, SendOnly, Inactive, Inactive, SendRecv]);
+    // What Chromium 156 is refused in one section it does not offer in the next: then its simulcast fails.
+    for section in sdp.sections.iter().filter(|s| s.kind == sdp::Kind::Video) {
+        assert!(section.rtp.extension_id(&sdp::Extension::Rid).is_some());
+        assert!(section.rtp.extension_id(&sdp::Extension::RepairedRid).is_some());
+    }
     assert_eq!(world.consumers.len(), 2);
     let (_, _, audio) = world.consumers.values().find(|(_, _, p)| p.rtx_ssrc.is_none()).unwrap();
     assert_eq!(audio.codecs[0].pt, rtp::Pt(111), "the offerer's payload type");
