@@ -1,5 +1,7 @@
 //! The HTTP side as clients meet it: a real server with a real media engine on ports of the system's choice.
 
+#![allow(clippy::unwrap_used, reason = "a test's set-up")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -500,13 +502,12 @@ async fn a_draining_server_says_goodbye_and_lets_nobody_in() {
 }
 
 #[tokio::test]
-async fn a_client_that_ignores_the_goodbye_does_not_keep_the_server() {
+async fn a_client_that_does_not_answer_the_goodbye_does_not_hold_the_server_up() {
     let server = Server::start().await;
     let mut socket = server.join("ann").await;
     until(&mut socket, as_join).await;
-    // With no time at all, whoever is there is left behind.
-    let left = server.api.drain(false, Duration::ZERO).await;
-    assert_eq!(left, 1);
+    // Nobody polls the socket, so nothing echoes the close.
+    assert_eq!(server.api.drain(false, PATIENCE / 2).await, 0);
 }
 
 #[tokio::test]

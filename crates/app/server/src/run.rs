@@ -1,6 +1,6 @@
 //! The server's life: start, signals, reload, the way out.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -79,9 +79,19 @@ async fn listen(addresses: &[IpAddr], port: u16) -> anyhow::Result<Vec<TcpListen
                 port = listener.local_addr()?.port();
                 listeners.push(listener);
             }
-            // A machine without IPv6 is no reason not to start, as long as something listens.
-            Err(error) if ip.is_ipv6() && is_no_ipv6(&error) && addresses.len() > 1 => {
+            // A machine without IPv6 is no reason not to start: "every address" means those there are.
+            Err(error)
+                if ip.is_ipv6() && is_no_ipv6(&error) && (ip.is_unspecified() || addresses.len() > 1) =>
+            {
                 info!(%address, "no IPv6 on this machine");
+                if ip.is_unspecified() {
+                    let every = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port);
+                    let listener = TcpListener::bind(every)
+                        .await
+                        .with_context(|| format!("cannot listen on {every} (port, bind)"))?;
+                    port = listener.local_addr()?.port();
+                    listeners.push(listener);
+                }
             }
             Err(error) => {
                 return Err(error).with_context(|| format!("cannot listen on {address} (port, bind)"));
