@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use api::Api;
 use telemetry::Logs;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -43,6 +43,8 @@ async fn serve(
     logs: &Logs,
     engine: engine::Handle,
 ) -> anyhow::Result<()> {
+    // Before anybody can learn that the server is there, and ask it to go.
+    let signals = Signals::listen()?;
     let tls = settings.tls.as_ref().map(|source| source.load()).transpose()?;
     let listeners = listen(&settings.bind, settings.port).await?;
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
@@ -61,7 +63,7 @@ async fn serve(
         info!(%address, "metrics on /metrics");
     }
     announce(settings, &addresses, tls.is_some());
-    wait_for_the_end(options, settings, logs, &api).await?;
+    wait_for_the_end(options, settings, logs, &api, signals).await;
     stop.send_replace(true);
     // Leave messages have been handed to the sockets; let the kernel have them.
     tokio::task::yield_now().await;
@@ -131,21 +133,37 @@ fn announce(settings: &Settings, addresses: &[SocketAddr], has_tls: bool) {
     println!();
 }
 
+/// What the operating system asks of a server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// From here on none of them ends the process by itself.
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("SIGINT")?,
+            hang_up: signal(SignalKind::hangup()).context("SIGHUP")?,
+        })
+    }
+}
+
 /// Returns when it is time to go: after everyone has been told, or at once on a second signal.
 async fn wait_for_the_end(
     options: &Options,
     settings: &Settings,
     logs: &Logs,
     api: &Api,
-) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
-    let mut hang_up = signal(SignalKind::hangup()).context("SIGHUP")?;
+    mut signals: Signals,
+) {
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hang_up.recv() => reload(options, logs, api),
+            _ = signals.terminate.recv() => break,
+            _ = signals.interrupt.recv() => break,
+            _ = signals.hang_up.recv() => reload(options, logs, api),
         }
     }
     info!(grace = ?settings.shutdown.grace, "stopping; a second signal stops at once");
@@ -155,10 +173,9 @@ async fn wait_for_the_end(
                 warn!(left, "connections did not end in time");
             }
         }
-        _ = terminate.recv() => warn!("stopped at once"),
-        _ = interrupt.recv() => warn!("stopped at once"),
+        _ = signals.terminate.recv() => warn!("stopped at once"),
+        _ = signals.interrupt.recv() => warn!("stopped at once"),
     }
-    Ok(())
 }
 
 /// Keys, guests, limits and the log level take effect; a broken file changes nothing.

@@ -107,20 +107,24 @@ fn nearest(path: &str) -> Option<String> {
     moved.min().map(|(_, known)| known.to_owned())
 }
 
-/// Letters to insert, remove or replace to make `a` of `b` (Levenshtein).
+/// Letters to insert, remove, replace or swap with their neighbour to make `a` of `b` (optimal string
+/// alignment).
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replace = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replace.min(diagonal + 1).min(row[j] + 1);
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            rows[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let replace = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+                let swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+                let swap = if swapped { rows[i - 2][j - 2] + 1 } else { usize::MAX };
+                replace.min(swap).min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1)
+            };
         }
     }
-    row[b.len()]
+    rows[a.len()][b.len()]
 }
 
 /// YAML of any shape.
@@ -260,6 +264,6 @@ mod tests {
 
     #[test]
     fn distances_count_letters() {
-        assert_eq!((distance("", "abc"), distance("port", "prot"), distance("a", "a")), (3, 2, 0));
+        assert_eq!((distance("", "abc"), distance("port", "prot"), distance("a", "a")), (3, 1, 0));
     }
 }

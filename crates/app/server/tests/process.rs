@@ -1,0 +1,208 @@
+//! The binary as an operator meets it: what it says, what it exits with, how it goes.
+
+#![allow(clippy::unwrap_used, reason = "a test's set-up")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+
+use futures_util::StreamExt as _;
+use livekit_protocol::{SignalResponse, signal_response};
+use prost::Message as _;
+use tokio_tungstenite::tungstenite::Message;
+
+fn millrace() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_millrace"));
+    for name in ["LIVEKIT_CONFIG", "LIVEKIT_KEYS", "NODE_IP", "UDP_PORT", "LIVEKIT_REGION", "MILLRACE_LOG"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    millrace().args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A running server, gone with the test that started it.
+struct Server {
+    child: Child,
+    lines: BufReader<ChildStderr>,
+    /// `127.0.0.1:port` of HTTP.
+    address: String,
+}
+
+impl Server {
+    fn start(config: &str) -> Self {
+        let body = format!("port: 0\nbind_addresses: [127.0.0.1]\n{config}");
+        let mut child = millrace()
+            .args(["--config-body", &body, "--keys", "k: 0123456789012345678901234567890123"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap());
+        let mut server = Self { child, lines, address: String::new() };
+        let line = server.line_with("listening");
+        server.address = line.rsplit_once("address=").unwrap().1.trim().to_owned();
+        server
+    }
+
+    /// The next line of its log that has `part` in it.
+    fn line_with(&mut self, part: &str) -> String {
+        let mut seen = String::new();
+        loop {
+            let from = seen.len();
+            assert_ne!(self.lines.read_line(&mut seen).unwrap(), 0, "ended without {part:?}:\n{seen}");
+            if seen[from..].contains(part) {
+                return seen[from..].to_owned();
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
+    fn get(&self, path: &str) -> String {
+        get(&self.address, path, "")
+    }
+}
+
+/// An HTTP answer as text.
+fn get(address: &str, path: &str, headers: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n{headers}Connection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn token(room: &str) -> String {
+    let arguments = ["create-join-token", "--keys", "k: 0123456789012345678901234567890123", "--room", room];
+    let output = run(&[&arguments[..], &["--identity", "ann"]].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout).trim().to_owned()
+}
+
+#[test]
+fn a_wrong_configuration_is_one_clear_error() {
+    for (body, part) in [
+        ("prot: 1\n", "line 1: unknown key \"prot\"; did you mean \"port\"?"),
+        ("keys: {a: b}\nrtc: {udp_port: nine}\n", "rtc.udp_port"),
+        ("{}", "no API keys"),
+    ] {
+        let output = run(&["check-config", "--config-body", body]);
+        let error = text(&output.stderr);
+        assert!(!output.status.success() && error.contains(part), "{body:?} gave {error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+    let missing = text(&run(&["--config", "/nowhere/millrace.yaml"]).stderr);
+    assert!(missing.contains("/nowhere/millrace.yaml"), "{missing}");
+    assert!(!run(&["--https", "--keys", "a: b"]).status.success(), "a made certificate is for --dev");
+}
+
+#[test]
+fn a_valid_configuration_is_said_to_be_so() {
+    let output = run(&["check-config", "--config-body", "keys: {a: b}\nredis: {address: x}\n"]);
+    let said = text(&output.stdout);
+    assert!(output.status.success() && said.contains("valid"), "{said}");
+    assert!(said.contains("redis") && said.contains("shorter than 32"), "{said}");
+}
+
+#[test]
+fn generated_keys_differ_and_work() {
+    let keys = || text(&run(&["generate-keys"]).stdout);
+    let (one, two) = (keys(), keys());
+    assert_ne!(one, two);
+    let word = |n: usize| one.lines().nth(n).unwrap().split_whitespace().last().unwrap().to_owned();
+    let pair = format!("{}: {}", word(0), word(1));
+    let output = run(&["check-config", "--keys", &pair]);
+    assert!(output.status.success() && !text(&output.stdout).contains("warning"), "{}", text(&output.stdout));
+}
+
+#[tokio::test]
+async fn sigterm_tells_clients_to_leave_and_ends_well() {
+    for (config, action) in [("", 0), ("shutdown: {action: reconnect}\n", 2)] {
+        let mut server = Server::start(config);
+        assert!(server.get("/").ends_with("OK"));
+        let url = format!("ws://{}/rtc?protocol=16&access_token={}", server.address, token("garden"));
+        let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+        let mut leave = None;
+        let mut signalled = false;
+        while let Some(Ok(message)) = socket.next().await {
+            let Message::Binary(bytes) = message else { continue };
+            match SignalResponse::decode(bytes).unwrap().message {
+                Some(signal_response::Message::Leave(said)) => leave = Some(said),
+                _ if !signalled => {
+                    server.signal("TERM");
+                    signalled = true;
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(leave.expect("a goodbye").action, action);
+        assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    }
+}
+
+#[test]
+fn sigint_without_anybody_ends_well_and_sigpipe_does_not_end_it() {
+    let mut server = Server::start("");
+    server.signal("PIPE");
+    assert!(server.get("/healthz").ends_with("OK"));
+    server.signal("INT");
+    server.line_with("stopping");
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_hang_up_reloads_and_a_taken_port_is_one_clear_error() {
+    let mut server = Server::start("");
+    server.signal("HUP");
+    server.line_with("reloaded");
+    assert!(server.get("/healthz").ends_with("OK"));
+
+    let (_, port) = server.address.rsplit_once(':').unwrap();
+    let body =
+        format!("port: {port}\nbind_addresses: [127.0.0.1]\nkeys: {{a: 0123456789012345678901234567890123}}");
+    let output = run(&["--config-body", &body]);
+    let error = text(&output.stderr);
+    assert!(!output.status.success());
+    assert!(error.lines().last().unwrap().contains("cannot listen on 127.0.0.1"), "{error}");
+}
+
+#[test]
+fn metrics_are_on_their_own_port_behind_their_login() {
+    // Free a moment ago; 0 would mean off.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let server = Server::start(&format!("prometheus: {{port: {port}, username: u, password: p}}\n"));
+    assert!(server.get("/metrics").starts_with("HTTP/1.1 404"), "not for everybody");
+    let metrics = format!("127.0.0.1:{port}");
+    assert!(get(&metrics, "/metrics", "").starts_with("HTTP/1.1 401"));
+    let wrong = get(&metrics, "/metrics", "Authorization: Basic dTpx\r\n");
+    assert!(wrong.starts_with("HTTP/1.1 401") && !wrong.contains("millrace_"), "{wrong}");
+    let page = get(&metrics, "/metrics", "Authorization: Basic dTpw\r\n");
+    assert!(page.contains("\nmillrace_rooms 0\n"), "{page}");
+    assert!(page.contains("\n# TYPE millrace_worker_peers gauge\n"), "{page}");
+}
+
+#[test]
+fn tokens_stay_out_of_the_log() {
+    let mut server = Server::start("logging: {level: debug}\n");
+    let token = token("garden");
+    server.get(&format!("/rtc/validate?access_token={token}"));
+    let line = server.line_with("/rtc/validate");
+    assert!(line.contains("access_token") && !line.contains(&token[..20]), "{line}");
+}
