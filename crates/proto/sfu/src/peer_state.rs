@@ -97,6 +97,9 @@ pub(crate) struct Data {
     /// Messages that wait for room in the transport.
     pub(crate) queue: VecDeque<(ChannelId, Bytes)>,
     pub(crate) queued: usize,
+    /// Messages for channels that are not open yet: the far end opens them a moment after it has connected,
+    /// and what is sent to it in between is for it too.
+    pub(crate) early: VecDeque<(&'static str, Bytes)>,
     /// Not read until events have been taken.
     pub(crate) stalled: bool,
 }
@@ -167,6 +170,11 @@ impl Sending {
 impl Data {
     pub(crate) fn label(&self, channel: ChannelId) -> Option<&str> {
         self.open.iter().find(|(id, _)| *id == channel).map(|(_, label)| label.as_str())
+    }
+
+    /// Whether something for `label` waits for its channel to open.
+    pub(crate) fn awaits(&self, label: &str) -> bool {
+        self.early.iter().any(|(l, _)| *l == label)
     }
 
     pub(crate) fn waits(&self, channel: ChannelId) -> bool {

@@ -305,7 +305,7 @@ impl Router {
         }
     }
 
-    fn send_data(&mut self, peers: &[PeerId], label: &str, payload: &Bytes) -> Option<()> {
+    fn send_data(&mut self, peers: &[PeerId], label: &'static str, payload: &Bytes) -> Option<()> {
         let mut all_known = Some(());
         for id in peers {
             match self.index.peers.get(id).copied() {

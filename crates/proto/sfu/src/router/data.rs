@@ -1,5 +1,7 @@
 //! Data channels: messages to many, and messages that must wait.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use peer::{ChannelId, SendError};
 
@@ -7,12 +9,21 @@ use super::Router;
 use crate::counters::Counters;
 use crate::peer_state::Peer;
 
+/// Messages that wait for one peer's channels to open; more than that is not a moment's worth.
+const EARLY_MESSAGES: usize = 1024;
+
 impl Router {
     /// Sends a message, or keeps it until the transport has room: order is kept per channel.
-    pub(super) fn queue_data(&mut self, key: usize, label: &str, payload: &Bytes) {
+    pub(super) fn queue_data(&mut self, key: usize, label: &'static str, payload: &Bytes) {
         let Some(peer) = self.peers.get_mut(key) else { return };
-        let Some(channel) = peer.transport.channel(label) else {
-            self.counters.drops.data += 1;
+        let Some(channel) = peer.transport.channel(label).filter(|_| !peer.data.awaits(label)) else {
+            let held: usize = peer.data.early.iter().map(|(_, message)| message.len()).sum();
+            if peer.data.early.len() >= EARLY_MESSAGES || held + payload.len() > self.config.data_queue_bytes
+            {
+                self.counters.drops.data += 1;
+            } else {
+                peer.data.early.push_back((label, payload.clone()));
+            }
             return;
         };
         let sent = if peer.data.waits(channel) {
@@ -28,6 +39,17 @@ impl Router {
             Err(_) => self.counters.drops.data += 1,
         }
         self.wake(key);
+    }
+
+    /// Sends what came before its channel was open.
+    pub(super) fn send_early(&mut self, key: usize, label: &str) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let early = std::mem::take(&mut peer.data.early);
+        let (due, rest): (VecDeque<_>, VecDeque<_>) = early.into_iter().partition(|(l, _)| *l == label);
+        peer.data.early = rest;
+        for (label, payload) in due {
+            self.queue_data(key, label, &payload);
+        }
     }
 
     /// Sends what waited, as far as there is room.

@@ -155,7 +155,8 @@ impl Router {
             TransportEvent::ChannelOpen { channel, label } => {
                 peer.data.open.retain(|(c, _)| *c != channel);
                 peer.data.open.push((channel, label.clone()));
-                self.events.push_back(Event::ChannelOpen { peer: id, label });
+                self.events.push_back(Event::ChannelOpen { peer: id, label: label.clone() });
+                self.send_early(key, &label);
             }
             TransportEvent::ChannelClosed { channel } => {
                 peer.data.open.retain(|(c, _)| *c != channel);

@@ -82,11 +82,22 @@ fn a_slow_receiver_costs_bounded_memory_and_only_itself() {
 }
 
 #[test]
-fn messages_for_channels_that_are_not_open_are_counted() {
-    let mut w = World::new(1);
+fn messages_wait_for_their_channel_to_open_in_order_and_bounded() {
+    let mut w = World::with(1, Config { data_queue_bytes: 10_000, ..Config::default() });
     let alice = w.join(0);
-    send(&mut w, &[alice], "_reliable", b"x".to_vec());
-    assert_eq!(w.counters(0).drops.data, 1);
+    for n in 0..20u8 {
+        send(&mut w, &[alice], "_reliable", vec![n; 1000]);
+    }
+    assert_eq!(w.counters(0).drops.data, 10, "what does not fit is dropped and counted");
+    w.run(100);
+    assert!(w.clients[alice].messages.is_empty());
+    open(&mut w, alice, "_lossy", Some(0));
+    assert!(w.clients[alice].messages.is_empty(), "another channel is not the one they are for");
+    open(&mut w, alice, "_reliable", None);
+    send(&mut w, &[alice], "_reliable", vec![99; 1000]);
+    w.run(100);
+    let got: Vec<u8> = w.clients[alice].messages.iter().map(|(_, m)| m[0]).collect();
+    assert_eq!(got, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 99]);
 }
 
 #[test]
