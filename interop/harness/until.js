@@ -6,7 +6,7 @@ const PAUSE_MS = 100;
  * Ask `probe` until it answers something truthy, and return that. A probe that throws has not answered yet; what it
  * last threw or answered is told when time runs out.
  */
-export async function until(what, probe, { within = 20_000 } = {}) {
+export async function until(what, probe, { within = 40_000 } = {}) {
   const deadline = Date.now() + within;
   let last;
   for (;;) {
