@@ -20,12 +20,12 @@ const HOMES: [(&str, &[&str]); 12] = [
     // Ciphers are `srtp`'s; the others take HMAC, digests or a TLS provider from the same library.
     ("aws-lc-rs", &["srtp", "peer", "rtmp", "auth", "api", "server"]),
     ("jsonwebtoken", &["auth"]),
-    ("livekit-protocol", &["signal", "api", "load"]),
+    ("livekit-protocol", &["signal", "api"]),
     ("axum", &["api", "server"]),
     ("rust-embed", &["api"]),
     ("libc", &["net"]),
-    ("anyhow", &["server", "load", "xtask"]),
-    ("clap", &["server", "load"]),
+    ("anyhow", &["server", "xtask"]),
+    ("clap", &["server"]),
     ("serde-saphyr", &["server"]),
 ];
 

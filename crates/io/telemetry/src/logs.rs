@@ -49,22 +49,8 @@ pub struct Config {
 const OTHERS: LevelFilter = LevelFilter::WARN;
 
 /// Our crates, as their modules are called in log lines.
-const OURS: [&str; 14] = [
-    "millrace",
-    "api",
-    "auth",
-    "client",
-    "engine",
-    "load",
-    "net",
-    "peer",
-    "room",
-    "sdp",
-    "sfu",
-    "signal",
-    "srtp",
-    "telemetry",
-];
+const OURS: [&str; 12] =
+    ["millrace", "api", "auth", "engine", "net", "peer", "room", "sdp", "sfu", "signal", "srtp", "telemetry"];
 
 impl Config {
     fn filter(&self) -> Result<EnvFilter, String> {

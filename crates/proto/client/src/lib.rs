@@ -1,1 +1,0 @@
-//! A participant's media end, pure: what a browser would send and receive.
