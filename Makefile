@@ -25,6 +25,8 @@ build: web                ## The binary, unoptimised
 release: web              ## The binary as it is shipped: target/release/millrace
 	cargo build --release -p millrace-server
 
+# A look at every target; `make fuzz` takes a minute for each.
+test: FUZZ_SECONDS = 10
 test: setup-test check unit interop fuzz  ## Everything: what CI runs
 	@echo "make test: everything passed"
 
