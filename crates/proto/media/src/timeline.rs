@@ -1,0 +1,230 @@
+//! One clock out of whatever a publisher sends.
+//!
+//! Owns: the correction at ingest, so that everything behind it sees times that never go back within a
+//! track and tracks that keep their distance. A backward step, or a forward one over [`JUMP`], is a
+//! discontinuity: the track goes on by its usual step and the offset so found is everybody's. Smaller gaps
+//! are real and stay. Video is the reference where there is any: sound that alone goes astray is brought
+//! back to it and moves nothing else.
+
+use crate::{Ticks, TrackId};
+
+/// A forward step of more than this is a discontinuity; a shorter one is a loss.
+const JUMP: Ticks = Ticks(3 * Ticks::PER_SECOND);
+/// Sound that is behind by less than this waits for its time to come, at half its pace.
+const LATE: Ticks = Ticks(Ticks::PER_SECOND);
+/// Steps that are remembered to find the usual one: enough that one loss and one burst do not matter.
+const STEPS: usize = 8;
+/// Before a step is known: 25 pictures a second, 1024 samples at 48 kHz.
+const VIDEO_STEP: Ticks = Ticks(3600);
+const AUDIO_STEP: Ticks = Ticks(1920);
+
+/// A stream's clock.
+#[derive(Debug, Default)]
+pub(crate) struct Timeline {
+    /// From the publisher's clock to the stream's.
+    offset: Ticks,
+    /// The offset before the last discontinuity, for frames that were on their way, until the stream's
+    /// clock passes the second.
+    previous: Option<(Ticks, Ticks)>,
+    lines: Vec<Line>,
+    /// The latest time given.
+    end: Option<Ticks>,
+    /// A publisher is here and has sent a frame.
+    running: bool,
+    discontinuities: u64,
+}
+
+/// What is known of one track's times.
+#[derive(Debug)]
+struct Line {
+    track: TrackId,
+    is_video: bool,
+    /// What this track needs beyond the common offset, because its clock alone is astray.
+    extra: Ticks,
+    /// The last time given, whoever published it.
+    last: Option<Ticks>,
+    /// This publisher has sent it.
+    is_here: bool,
+    /// It has been seen on the present offset.
+    has_switched: bool,
+    steps: [Ticks; STEPS],
+    learned: usize,
+}
+
+impl Timeline {
+    /// Another publisher: its clock begins where the stream stands.
+    pub(crate) fn restart(&mut self) {
+        self.running = false;
+        self.previous = None;
+        for line in &mut self.lines {
+            line.is_here = false;
+            line.has_switched = true;
+            line.extra = Ticks(0);
+        }
+    }
+
+    pub(crate) fn forget(&mut self, track: TrackId) {
+        self.lines.retain(|line| line.track != track);
+    }
+
+    pub(crate) fn discontinuities(&self) -> u64 {
+        self.discontinuities
+    }
+
+    /// The stream's time for a frame that its publisher puts at `dts`.
+    pub(crate) fn place(&mut self, track: TrackId, is_video: bool, dts: Ticks) -> Ticks {
+        let at = self.line(track, is_video);
+        let is_reference = self.reference().is_none_or(|reference| {
+            reference == at || {
+                // The first picture takes over from sound.
+                is_video && !self.lines[reference].is_video
+            }
+        });
+        let out = if !self.running {
+            self.begin(at, dts)
+        } else if !self.lines[at].is_here {
+            self.join(at, dts, is_reference)
+        } else {
+            self.follow(at, dts, is_reference)
+        };
+        let line = &mut self.lines[at];
+        line.accept(out);
+        self.running = true;
+        self.end = Some(self.end.map_or(out, |end| end.max(out)));
+        out
+    }
+
+    fn line(&mut self, track: TrackId, is_video: bool) -> usize {
+        if let Some(at) = self.lines.iter().position(|line| line.track == track) {
+            return at;
+        }
+        self.lines.push(Line {
+            track,
+            is_video,
+            extra: Ticks(0),
+            last: None,
+            is_here: false,
+            has_switched: true,
+            steps: [Ticks(0); STEPS],
+            learned: 0,
+        });
+        self.lines.len() - 1
+    }
+
+    /// The first video that is here, else the first sound.
+    fn reference(&self) -> Option<usize> {
+        let find = |is_video| self.lines.iter().position(|l| l.is_here && l.is_video == is_video);
+        find(true).or_else(|| find(false))
+    }
+
+    /// The first frame of a publisher.
+    fn begin(&mut self, at: usize, dts: Ticks) -> Ticks {
+        let out = self.end.map_or(Ticks(0), |end| end + self.lines[at].step());
+        self.offset = out - dts;
+        out
+    }
+
+    /// The first frame of a track whose publisher already sends another.
+    fn join(&mut self, at: usize, dts: Ticks, is_reference: bool) -> Ticks {
+        let end = self.end.unwrap_or_default();
+        let line = &mut self.lines[at];
+        let apart = dts + self.offset - end;
+        if apart > JUMP || Ticks(0) - apart > JUMP {
+            // Two clocks that have nothing to do with each other: they meet here.
+            line.extra = Ticks(0) - apart;
+        }
+        let out = (dts + self.offset + line.extra).max(Ticks(0));
+        let Some(last) = line.last.filter(|last| out <= *last) else { return out };
+        let moved = last + line.step();
+        if is_reference {
+            // No clock has jumped, so no other track is to be looked for on the old offset.
+            self.offset = self.offset + (moved - out);
+        }
+        moved
+    }
+
+    fn follow(&mut self, at: usize, dts: Ticks, is_reference: bool) -> Ticks {
+        let line = &self.lines[at];
+        let Some(last) = line.last else { return dts + self.offset };
+        let step = line.step();
+        let fits = |out: Ticks| out >= last && out - last <= JUMP;
+        let misses_by = |out: Ticks| (out - last - step).0.unsigned_abs();
+        let present = dts + self.offset + line.extra;
+        let best = |out: &Ticks| (!fits(*out), misses_by(*out));
+        let previous = self.previous.filter(|(_, until)| self.end.is_some_and(|end| end <= *until));
+        // One frame with a wrong time, or one that was on its way when the clock jumped.
+        if let Some((offset, _)) = previous.filter(|_| is_reference || !line.has_switched) {
+            let out = dts + offset + line.extra;
+            let fresh = dts + self.offset;
+            if fits(out) && best(&out) < best(&present) && (is_reference || best(&out) < best(&fresh)) {
+                if is_reference {
+                    self.offset = offset;
+                    self.previous = None;
+                }
+                return out;
+            }
+        }
+        // The jump that this track made alone turns out to have been everybody's.
+        if !line.has_switched && !is_reference {
+            let out = dts + self.offset;
+            if fits(out) && best(&out) <= best(&present) {
+                let line = &mut self.lines[at];
+                (line.extra, line.has_switched) = (Ticks(0), true);
+                return out;
+            }
+        }
+        if fits(present) {
+            self.lines[at].has_switched = true;
+            return present;
+        }
+        if !is_reference && present < last && last - present <= LATE {
+            return last + Ticks(step.0 / 2);
+        }
+        self.discontinuities += 1;
+        if is_reference {
+            self.change_offset(last + step - dts - self.lines[at].extra);
+            self.lines[at].has_switched = true;
+        } else {
+            let line = &mut self.lines[at];
+            line.extra = last + step - dts - self.offset;
+        }
+        last + step
+    }
+
+    fn change_offset(&mut self, offset: Ticks) {
+        self.previous = Some((self.offset, self.end.unwrap_or_default() + JUMP));
+        self.offset = offset;
+        for line in &mut self.lines {
+            line.has_switched = false;
+        }
+    }
+}
+
+impl Line {
+    fn accept(&mut self, out: Ticks) {
+        if let Some(last) = self.last.filter(|_| self.is_here) {
+            let step = out - last;
+            if step > Ticks(0) {
+                self.steps[self.learned % STEPS] = step;
+                self.learned += 1;
+            }
+        }
+        self.last = Some(out);
+        self.is_here = true;
+    }
+
+    /// The usual step: the middle one of the last few.
+    fn step(&self) -> Ticks {
+        let known = self.learned.min(STEPS);
+        if known == 0 {
+            return if self.is_video { VIDEO_STEP } else { AUDIO_STEP };
+        }
+        let mut steps = self.steps;
+        let steps = &mut steps[..known];
+        steps.sort_unstable();
+        steps[known / 2]
+    }
+}
+
+#[cfg(test)]
+mod tests;
