@@ -23,6 +23,8 @@ pub struct Claims {
     pub kind_details: Vec<String>,
     /// What it may do; `None` if the token has no `video` object.
     pub video: Option<VideoGrant>,
+    /// What it may do with live streams; `None` if the token has no `live` object.
+    pub live: Option<LiveGrant>,
     /// `RoomConfiguration` in protojson, for the join that creates the room.
     pub room_config: Option<serde_json::Value>,
     /// Name of a configuration in `room.room_configurations`.
@@ -114,6 +116,23 @@ impl VideoGrant {
     pub fn may_update_own_metadata(&self) -> bool {
         self.can_update_own_metadata.unwrap_or(false)
     }
+}
+
+/// The `live` object: what its bearer may do with live streams. Not one of LiveKit's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LiveGrant {
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "is_default")]
+    pub publish: bool,
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "is_default")]
+    pub play: bool,
+    /// May list streams and send their publishers and players away.
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "is_default")]
+    pub admin: bool,
+    /// The streams that `publish` and `play` are about: `domain/app/stream`, without the default domain
+    /// `app/stream`, with `*` for any.
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "is_default")]
+    pub stream: String,
 }
 
 /// Where a track comes from.
