@@ -26,6 +26,10 @@ impl Query {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// An access token: `token`, or `access_token` as the signalling path calls it.
     pub fn token(&self) -> Option<&str> {
         self.get("token").or_else(|| self.get("access_token")).filter(|token| !token.is_empty())

@@ -1,0 +1,20 @@
+//! Live streams on sockets.
+//!
+//! Owns: the one hub of this process and the desk before it, where everybody who wants to publish or play
+//! is judged, counted and called away ([`Desk`]). Decides nothing that a protocol decides.
+
+mod callbacks;
+mod config;
+mod desk;
+mod stay;
+
+pub use config::Config;
+pub use desk::{Desk, Refused, Visit};
+pub use stay::{Playing, Publishing};
+
+/// Both clocks, for the pure machines.
+fn now() -> clock::Time {
+    let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    // A clock before 1970 is a clock that was never set.
+    clock::Time { mono: std::time::Instant::now(), unix: unix.unwrap_or_default() }
+}
