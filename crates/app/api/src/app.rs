@@ -1,6 +1,6 @@
 //! The HTTP side as a whole: what its parts share, and what the binary does with it.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use auth::Claims;
@@ -28,6 +28,8 @@ pub(crate) struct Shared {
     /// How many WebSockets are open.
     pub(crate) sessions: watch::Sender<usize>,
     last_session: AtomicU64,
+    /// Where live streams are, if there are any.
+    pub(crate) desk: OnceLock<live::Desk>,
 }
 
 impl Api {
@@ -40,6 +42,7 @@ impl Api {
             metrics: Metrics::default(),
             sessions: watch::Sender::new(0),
             last_session: AtomicU64::new(0),
+            desk: OnceLock::new(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -47,6 +50,11 @@ impl Api {
     /// Uses `config` from now on: keys and guests at once, the rest for new connections and new rooms.
     pub fn apply(&self, config: Config) {
         *self.shared.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+
+    /// Shows these live streams, and lets operators look after them. Said once.
+    pub fn watch_streams(&self, desk: live::Desk) {
+        let _ = self.shared.desk.set(desk);
     }
 
     /// Stops taking joins, tells every client to leave (or, with `reconnect`, to join again, which a load

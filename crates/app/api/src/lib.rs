@@ -1,4 +1,4 @@
-//! HTTP: LiveKit's WebSocket, guest tokens, the embedded web page.
+//! HTTP: LiveKit's WebSocket, guest tokens, what is live, the embedded web page.
 //!
 //! Owns: connections, framing, who may join, the directory of rooms, and one task a room that drives its
 //! [`signal::Conference`] against the media engine. Decides nothing that happens inside a room, and is the
@@ -21,6 +21,7 @@ mod opening;
 mod page;
 mod queue;
 mod socket;
+mod streams;
 
 pub use app::Api;
 pub use config::{Config, Limits, Rooms};

@@ -80,5 +80,8 @@ pub(crate) fn page(shared: &Shared) -> String {
             page.sample(&[("worker", &worker)], value);
         }
     }
+    if let Some(desk) = shared.desk.get() {
+        crate::streams::metrics(desk, &mut page);
+    }
     page.finish()
 }

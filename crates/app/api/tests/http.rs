@@ -535,3 +535,100 @@ async fn joins_of_many_at_once_all_arrive() {
     assert_eq!(sockets.len(), 40);
     assert!(server.api.metrics().contains("\nmillrace_participants 40\n"));
 }
+
+/// A desk with one stream, `default/live/demo`, that anybody may publish.
+fn desk() -> live::Desk {
+    let app = vhost::App { publish: vhost::Policy::Open, ..vhost::App::default() };
+    let apps = [("live".to_owned(), Arc::new(app))].into();
+    let domain = vhost::Domain { name: vhost::DEFAULT_DOMAIN.into(), apps, auto: None };
+    let directory = vhost::Directory::new(vec![domain]);
+    live::Desk::new(live::Config { directory, ..live::Config::default() })
+}
+
+fn visit(desk: &live::Desk, protocol: vhost::Protocol) -> live::Visit {
+    let place = desk.config().directory.stream("x", "live/demo").unwrap();
+    let address = Some("192.0.2.7:1234".parse().unwrap());
+    live::Visit { place, query: vhost::Query::default(), protocol, address }
+}
+
+/// Pictures at 25 a second with a key frame every second, for three seconds.
+fn send(publishing: &live::Publishing) {
+    let shape = media::Shape::Video(media::Picture { width: 1280, height: 720 });
+    let config = bytes::Bytes::from_static(b"avcC");
+    let id = media::TrackId::VIDEO;
+    publishing.set_track(media::Track { id, codec: codec::Kind::H264, config, shape }).unwrap();
+    let frames = (0..75).map(|n| {
+        let at = media::Ticks::from_millis(n * 40);
+        let payload = bytes::Bytes::from_static(&[0; 100]);
+        media::Frame { track: id, key: n % 25 == 0, dts: at, pts: at, payload }
+    });
+    publishing.push(frames).unwrap();
+}
+
+#[tokio::test]
+async fn live_streams_are_listed_and_their_people_sent_away() {
+    let server = Server::start().await;
+    let admin = server.token(|claims| {
+        claims.video = None;
+        claims.live = Some(auth::LiveGrant { admin: true, ..auth::LiveGrant::default() });
+    });
+    let ask = async |line: &str, token: &str| {
+        let head = format!("{line} HTTP/1.1\r\nAuthorization: Bearer {token}");
+        let (status, _, body) = server.request(&head, "").await;
+        (status, serde_json::from_str::<serde_json::Value>(&body).unwrap_or_default())
+    };
+    let all = "GET /api/v1/live/streams";
+    let one = "GET /api/v1/live/streams/default/live/demo";
+    assert_eq!(ask(all, &admin).await.0, 404, "live streams are off");
+
+    let desk = desk();
+    server.api.watch_streams(desk.clone());
+    assert_eq!(ask(all, "").await.0, 401);
+    let (status, body) = ask(all, &server.token_for("ann")).await;
+    assert_eq!((status, body["error"].as_str().unwrap().contains("live.admin")), (403, true));
+    let publisher = server.token(|claims| {
+        let live = auth::LiveGrant { publish: true, stream: "*/*/*".into(), ..auth::LiveGrant::default() };
+        claims.live = Some(live);
+    });
+    assert_eq!(ask("DELETE /api/v1/live/players/1", &publisher).await.0, 403);
+    assert_eq!(ask(one, &admin).await.0, 404);
+    assert_eq!(ask(all, &admin).await, (200, serde_json::json!({ "streams": [] })));
+
+    // Given: a publisher and two players.
+    let publishing = desk.publish(visit(&desk, vhost::Protocol::Rtmp)).await.unwrap();
+    send(&publishing);
+    let first = desk.play(visit(&desk, vhost::Protocol::Flv)).await.unwrap();
+    let _second = desk.play(visit(&desk, vhost::Protocol::Hls)).await.unwrap();
+    let (_, body) = ask(all, &admin).await;
+    let stream = &body["streams"][0];
+    assert_eq!(stream["name"], "default/live/demo");
+    assert_eq!(stream["publisher"]["protocol"], "rtmp");
+    let track = &stream["tracks"][0];
+    assert_eq!((&track["codec"], &track["width"]), (&"H264".into(), &1280.into()));
+    assert_eq!(stream["group"], serde_json::json!({ "seconds": 1.0, "frames": 25 }));
+    assert_eq!(stream["players"], serde_json::json!({ "total": 2, "by_protocol": { "flv": 1, "hls": 1 } }));
+    let (_, body) = ask(one, &admin).await;
+    assert_eq!(body["playing"][0]["id"], first.id().0);
+    assert_eq!(body["playing"][0]["address"], "192.0.2.7:1234");
+    let page = server.api.metrics();
+    for line in [
+        "millrace_live_streams 1",
+        "millrace_live_frames_total{stream=\"default/live/demo\"} 75",
+        "millrace_live_group_milliseconds{stream=\"default/live/demo\"} 1000",
+        "millrace_live_players{stream=\"default/live/demo\",protocol=\"flv\"} 1",
+    ] {
+        assert!(page.lines().any(|l| l == line), "{line} is not in\n{page}");
+    }
+
+    // When: they are sent away. Then: they are, once.
+    let kick = format!("DELETE /api/v1/live/players/{}", first.id().0);
+    assert_eq!(ask(&kick, &admin).await.0, 204);
+    assert_eq!(first.over(), Some(media::Why::Kicked));
+    assert_eq!(ask(&kick, &admin).await.0, 404);
+    assert_eq!(ask("DELETE /api/v1/live/players/x", &admin).await.0, 400);
+    let kick = "DELETE /api/v1/live/streams/default/live/demo/publisher";
+    assert_eq!(ask(kick, &admin).await.0, 204);
+    assert_eq!(publishing.over(), Some(media::Why::Kicked));
+    assert_eq!(ask(kick, &admin).await.0, 404);
+    assert_eq!(ask("DELETE /api/v1/live/streams/default/live/../publisher", &admin).await.0, 404);
+}

@@ -22,6 +22,8 @@ pub(crate) enum Command {
     GenerateKeys,
     /// Print an access token to join a room with.
     CreateJoinToken(JoinToken),
+    /// Print an access token to publish or play live streams with, or to look after them.
+    CreateLiveToken(LiveToken),
     /// Read the configuration, say what is wrong with it, and start nothing.
     CheckConfig,
 }
@@ -79,6 +81,28 @@ pub(crate) struct JoinToken {
     /// Join as a recorder: hidden, exempt from limits.
     #[arg(long)]
     pub(crate) recorder: bool,
+    /// How long the token is valid, such as 30m or 6h.
+    #[arg(long, default_value = "6h", value_parser = crate::config::parse_duration)]
+    pub(crate) valid_for: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LiveToken {
+    /// The stream: app/stream, or domain/app/stream; `*` stands for any.
+    #[arg(long, default_value = "")]
+    pub(crate) stream: String,
+    /// Who has it, for callbacks.
+    #[arg(long, default_value = "")]
+    pub(crate) identity: String,
+    /// To publish it.
+    #[arg(long, requires = "stream")]
+    pub(crate) publish: bool,
+    /// To play it.
+    #[arg(long, requires = "stream")]
+    pub(crate) play: bool,
+    /// To list all streams and send publishers and players away.
+    #[arg(long)]
+    pub(crate) admin: bool,
     /// How long the token is valid, such as 30m or 6h.
     #[arg(long, default_value = "6h", value_parser = crate::config::parse_duration)]
     pub(crate) valid_for: Duration,

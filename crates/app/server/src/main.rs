@@ -4,6 +4,7 @@ mod cli;
 mod config;
 mod prometheus;
 mod run;
+mod streams;
 mod tls;
 mod tokens;
 
@@ -31,6 +32,9 @@ fn execute(cli: &Cli) -> anyhow::Result<()> {
         Some(Command::GenerateKeys) => tokens::generate_keys(),
         Some(Command::CreateJoinToken(wanted)) => {
             tokens::create_join_token(wanted, &Settings::load(&cli.options)?)
+        }
+        Some(Command::CreateLiveToken(wanted)) => {
+            tokens::create_live_token(wanted, &Settings::load(&cli.options)?)
         }
         Some(Command::CheckConfig) => {
             let settings = Settings::load(&cli.options)?;

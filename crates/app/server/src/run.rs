@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use api::Api;
+use live::Desk;
 use telemetry::Logs;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -13,7 +14,7 @@ use tracing::{error, info, warn};
 
 use crate::cli::Options;
 use crate::config::Settings;
-use crate::prometheus;
+use crate::{prometheus, streams};
 
 /// How long the last words of connections may take after everybody has left.
 const LAST_WORDS: Duration = Duration::from_millis(300);
@@ -50,6 +51,10 @@ async fn serve(
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
     let api = Api::new(settings.api.clone(), engine);
     let (stop, stopped) = watch::channel(false);
+    let desk = streams::start(settings.live.as_ref(), &stopped);
+    if let Some(desk) = &desk {
+        api.watch_streams(desk.clone());
+    }
     for listener in listeners {
         let (api, tls, stopped) = (api.clone(), tls.clone(), stopped.clone());
         tokio::spawn(async move { api.serve(listener, tls, stopped).await });
@@ -63,7 +68,7 @@ async fn serve(
         info!(%address, "metrics on /metrics");
     }
     announce(settings, &addresses, tls.is_some());
-    wait_for_the_end(options, settings, logs, &api, signals).await;
+    wait_for_the_end(options, settings, logs, (&api, desk.as_ref()), signals).await;
     stop.send_replace(true);
     // Leave messages have been handed to the sockets; let the kernel have them.
     tokio::task::yield_now().await;
@@ -156,14 +161,14 @@ async fn wait_for_the_end(
     options: &Options,
     settings: &Settings,
     logs: &Logs,
-    api: &Api,
+    (api, desk): (&Api, Option<&Desk>),
     mut signals: Signals,
 ) {
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => break,
             _ = signals.interrupt.recv() => break,
-            _ = signals.hang_up.recv() => reload(options, logs, api),
+            _ = signals.hang_up.recv() => reload(options, logs, api, desk),
         }
     }
     info!(grace = ?settings.shutdown.grace, "stopping; a second signal stops at once");
@@ -178,14 +183,15 @@ async fn wait_for_the_end(
     }
 }
 
-/// Keys, guests, limits and the log level take effect; a broken file changes nothing.
-fn reload(options: &Options, logs: &Logs, api: &Api) {
+/// Keys, guests, limits, live applications and the log level take effect; a broken file changes nothing.
+fn reload(options: &Options, logs: &Logs, api: &Api, desk: Option<&Desk>) {
     match Settings::load(options) {
         Ok(settings) => {
             if let Err(error) = logs.apply(&settings.logs) {
                 error!(%error, "log level not changed");
             }
             api.apply(settings.api);
+            streams::apply(desk, settings.live);
             info!("configuration reloaded; ports, addresses, certificates and workers need a restart");
         }
         Err(error) => error!("configuration not reloaded: {error:#}"),

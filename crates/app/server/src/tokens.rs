@@ -1,13 +1,13 @@
-//! `generate-keys` and `create-join-token`.
+//! `generate-keys`, `create-join-token` and `create-live-token`.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
-use auth::{Claims, VideoGrant};
+use auth::{Claims, LiveGrant, VideoGrant};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::cli::JoinToken;
+use crate::cli::{JoinToken, LiveToken};
 use crate::config::Settings;
 
 /// Bytes of randomness in a key's name and in a secret.
@@ -30,8 +30,6 @@ pub(crate) fn create_join_token(wanted: &JoinToken, settings: &Settings) -> anyh
     if wanted.room.is_empty() || wanted.identity.is_empty() {
         bail!("--room and --identity must not be empty");
     }
-    let (key, secret) =
-        settings.api.keys.signing().context("no API key to sign with: give --keys, --config or --dev")?;
     let grant = VideoGrant {
         recorder: wanted.recorder,
         hidden: wanted.recorder,
@@ -43,8 +41,32 @@ pub(crate) fn create_join_token(wanted: &JoinToken, settings: &Settings) -> anyh
         video: Some(grant),
         ..Claims::default()
     };
+    print(&claims, wanted.valid_for, settings)
+}
+
+pub(crate) fn create_live_token(wanted: &LiveToken, settings: &Settings) -> anyhow::Result<()> {
+    if !(wanted.publish || wanted.play || wanted.admin) {
+        bail!("a token for what? Give --publish, --play or --admin");
+    }
+    let is_stream = matches!(wanted.stream.split('/').count(), 2 | 3);
+    if (wanted.publish || wanted.play) && !is_stream {
+        bail!("--stream is app/stream or domain/app/stream");
+    }
+    let grant = LiveGrant {
+        publish: wanted.publish,
+        play: wanted.play,
+        admin: wanted.admin,
+        stream: wanted.stream.clone(),
+    };
+    let claims = Claims { identity: wanted.identity.clone(), live: Some(grant), ..Claims::default() };
+    print(&claims, wanted.valid_for, settings)
+}
+
+fn print(claims: &Claims, valid_for: Duration, settings: &Settings) -> anyhow::Result<()> {
+    let (key, secret) =
+        settings.api.keys.signing().context("no API key to sign with: give --keys, --config or --dev")?;
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = clock::Time { mono: Instant::now(), unix };
-    println!("{}", auth::issue(&claims, key, secret, now, wanted.valid_for));
+    println!("{}", auth::issue(claims, key, secret, now, valid_for));
     Ok(())
 }

@@ -10,6 +10,7 @@ use auth::ApiKeys;
 use codec::Kind;
 
 use super::file::{self, File, Text};
+use super::live::live;
 use super::{Login, Prometheus, Settings, Shutdown};
 use crate::cli::Options;
 use crate::tls;
@@ -37,10 +38,12 @@ pub(super) fn settings(file: File, options: &Options, mut warnings: Vec<String>)
             .map(|key| format!("the secret of API key {key:?} is shorter than 32 characters")),
     );
     let bind = bind(&file, options)?;
+    let tls = certificate(&file, options, &bind)?;
     Ok(Settings {
         dev: options.dev,
         port: file.port.unwrap_or(HTTP_PORT),
-        tls: certificate(&file, options, &bind)?,
+        live: live(file.live.as_ref(), options, &keys, tls.is_some())?,
+        tls,
         logs: logs(&file, options)?,
         engine: engine(&file, options)?,
         prometheus: prometheus(&file, &bind)?,

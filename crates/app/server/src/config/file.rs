@@ -27,6 +27,7 @@ pub(super) struct File {
     pub(super) limit: Limit,
     pub(super) tls: Tls,
     pub(super) app: App,
+    pub(super) live: Option<super::live::LiveSection>,
     pub(super) shutdown: ShutdownSection,
 }
 

@@ -5,6 +5,7 @@
 mod build;
 mod file;
 mod keys;
+mod live;
 mod strict;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use crate::cli::Options;
 use crate::tls;
 
 pub(crate) use file::parse_duration;
+pub(crate) use live::Live;
 
 /// The snapshot: validated, nothing left to look up.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) logs: telemetry::Config,
     pub(crate) engine: engine::Config,
     pub(crate) api: api::Config,
+    /// Live streams, unless nothing asks for them.
+    pub(crate) live: Option<Live>,
     pub(crate) prometheus: Option<Prometheus>,
     pub(crate) shutdown: Shutdown,
     /// To be said once logging runs.
