@@ -1,0 +1,274 @@
+//! From tags to tracks and frames.
+
+use bytes::Bytes;
+use codec::Kind;
+use container::amf;
+use container::flv::{AudioPacket, AudioTag, Malformed, TagKind, VideoPacket, VideoTag};
+use media::{Frame, Picture, Shape, Sound, Ticks, Track, TrackId, Unwrap};
+
+/// What a tag brings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// A track is announced or changed, from the next frame on.
+    Track(Track),
+    Frame(Frame),
+}
+
+/// The tags of one connection.
+#[derive(Debug)]
+pub struct Ingest {
+    /// Audio and video share a clock of 32 bits.
+    clock: Unwrap,
+    tracks: Vec<Track>,
+    /// What `onMetaData` said.
+    picture: Picture,
+    sound: Sound,
+}
+
+impl Default for Ingest {
+    fn default() -> Self {
+        Self {
+            clock: Unwrap::new(32),
+            tracks: Vec::new(),
+            picture: Picture::default(),
+            sound: Sound::default(),
+        }
+    }
+}
+
+impl Ingest {
+    /// Takes a tag, or a message of RTMP with its absolute timestamp. An error is of this tag alone.
+    pub fn tag(
+        &mut self,
+        kind: TagKind,
+        timestamp: u32,
+        body: &Bytes,
+        out: &mut Vec<Item>,
+    ) -> Result<(), Malformed> {
+        // An empty message is a sign of life that some encoders send.
+        if body.is_empty() {
+            return Ok(());
+        }
+        match kind {
+            TagKind::Script => self.script(body),
+            TagKind::Video => {
+                let dts = self.time(timestamp);
+                for tag in VideoTag::read(body)? {
+                    self.video(dts, &tag, body, out);
+                }
+            }
+            TagKind::Audio => {
+                let dts = self.time(timestamp);
+                for tag in AudioTag::read(body)? {
+                    self.audio(dts, &tag, body, out);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn time(&mut self, timestamp: u32) -> Ticks {
+        Ticks::from_millis(self.clock.extend(u64::from(timestamp)))
+    }
+
+    fn video(&mut self, dts: Ticks, tag: &VideoTag<'_>, body: &Bytes, out: &mut Vec<Item>) {
+        let Some(id) = number(TrackId::VIDEO, tag.track) else { return };
+        match tag.packet {
+            VideoPacket::Config(config) => {
+                self.announce(id, tag.codec, config, Shape::Video(self.picture), out);
+            }
+            VideoPacket::Frame { cts, data } if !data.is_empty() => {
+                self.expect(id, tag.codec, Shape::Video(self.picture), out);
+                let pts = dts + Ticks::from_millis(cts.into());
+                out.push(Item::Frame(Frame {
+                    track: id,
+                    key: tag.is_key(),
+                    dts,
+                    pts,
+                    payload: body.slice_ref(data),
+                }));
+            }
+            VideoPacket::Frame { .. } | VideoPacket::Metadata(_) | VideoPacket::End => {}
+        }
+    }
+
+    fn audio(&mut self, dts: Ticks, tag: &AudioTag<'_>, body: &Bytes, out: &mut Vec<Item>) {
+        let Some(id) = number(TrackId::AUDIO, tag.track) else { return };
+        match tag.packet {
+            AudioPacket::Config(config) => {
+                let sound = sound(tag.codec, config).unwrap_or(self.sound);
+                self.announce(id, tag.codec, config, Shape::Audio(sound), out);
+            }
+            AudioPacket::Frame(data) if !data.is_empty() => {
+                self.expect(id, tag.codec, Shape::Audio(self.sound), out);
+                let payload = body.slice_ref(data);
+                out.push(Item::Frame(Frame { track: id, key: true, dts, pts: dts, payload }));
+            }
+            AudioPacket::Frame(_) | AudioPacket::Channels(_) | AudioPacket::End => {}
+        }
+    }
+
+    fn announce(&mut self, id: TrackId, codec: Kind, config: &[u8], shape: Shape, out: &mut Vec<Item>) {
+        // A copy: a few bytes that live as long as the track must not keep a whole buffer.
+        let track = Track { id, codec, config: Bytes::copy_from_slice(config), shape };
+        self.tracks.retain(|known| known.id != id);
+        self.tracks.push(track.clone());
+        out.push(Item::Track(track));
+    }
+
+    /// Announces the track of a frame that comes without a configuration, as MP3 and VP9 may.
+    fn expect(&mut self, id: TrackId, codec: Kind, shape: Shape, out: &mut Vec<Item>) {
+        if !self.tracks.iter().any(|known| known.id == id && known.codec == codec) {
+            self.announce(id, codec, &[], shape, out);
+        }
+    }
+
+    /// `onMetaData`, in RTMP behind `@setDataFrame`.
+    fn script(&mut self, body: &[u8]) {
+        let Ok(values) = amf::read_all(body) else { return };
+        if !values.iter().take(2).any(|value| value.as_str() == Some("onMetaData")) {
+            return;
+        }
+        let number = |key: &str| {
+            let value = values.iter().find_map(|value| value.get(key))?.as_number()?;
+            // Nobody's picture is wider, and a cast of a float saturates.
+            (1.0..=65_535.0).contains(&value).then_some(value as u32)
+        };
+        let rate =
+            values.iter().find_map(|value| value.get("audiosamplerate")).and_then(amf::Value::as_number);
+        self.picture = Picture { width: number("width").unwrap_or(0), height: number("height").unwrap_or(0) };
+        self.sound.rate = rate.filter(|rate| (1.0..=384_000.0).contains(rate)).map_or(0, |rate| rate as u32);
+    }
+}
+
+/// Numbered from the first of its medium; the numbers of video end where those of audio begin.
+fn number(first: TrackId, track: u8) -> Option<TrackId> {
+    (track < TrackId::AUDIO.0).then(|| TrackId(first.0 + track))
+}
+
+/// The form of sound, out of its configuration.
+fn sound(codec: Kind, config: &[u8]) -> Option<Sound> {
+    match (codec, config) {
+        (Kind::Aac, [first, second, ..]) => aac(u16::from_be_bytes([*first, *second])),
+        (Kind::Opus, [b'O', b'p', b'u', b's', b'H', b'e', b'a', b'd', _, channels, ..]) => {
+            // It is always decoded at 48 kHz (RFC 7845 section 5.1).
+            Some(Sound { rate: 48_000, channels: *channels })
+        }
+        _ => None,
+    }
+}
+
+/// The first bits of an `AudioSpecificConfig` (ISO/IEC 14496-3 section 1.6.2.1).
+fn aac(bits: u16) -> Option<Sound> {
+    const RATES: [u32; 13] = [
+        96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350,
+    ];
+    let rate = *RATES.get(usize::from(bits >> 7 & 0x0f))?;
+    let channels = match bits >> 3 & 0x0f {
+        7 => 8,
+        channels => channels as u8,
+    };
+    Some(Sound { rate, channels })
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use container::flv::{write_audio_header, write_video_header};
+
+    use super::*;
+
+    fn video(codec: Kind, key: bool, packet: VideoPacket<'_>) -> Bytes {
+        let mut out = BytesMut::new();
+        write_video_header(codec, key, &packet, &mut out).unwrap();
+        if let VideoPacket::Config(data) | VideoPacket::Frame { data, .. } = packet {
+            out.extend_from_slice(data);
+        }
+        out.freeze()
+    }
+
+    fn audio(codec: Kind, packet: AudioPacket<'_>) -> Bytes {
+        let mut out = BytesMut::new();
+        write_audio_header(codec, &packet, &mut out).unwrap();
+        if let AudioPacket::Config(data) | AudioPacket::Frame(data) = packet {
+            out.extend_from_slice(data);
+        }
+        out.freeze()
+    }
+
+    fn take(ingest: &mut Ingest, kind: TagKind, at: u32, body: &Bytes) -> Vec<Item> {
+        let mut out = Vec::new();
+        ingest.tag(kind, at, body, &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn tags_become_tracks_and_frames() {
+        let mut ingest = Ingest::default();
+        let mut script = BytesMut::new();
+        amf::Value::String("@setDataFrame".into()).write(&mut script);
+        amf::Value::String("onMetaData".into()).write(&mut script);
+        let size = [("width", amf::Value::Number(1280.0)), ("height", amf::Value::Number(720.0))];
+        amf::Value::object(size).write(&mut script);
+        assert_eq!(take(&mut ingest, TagKind::Script, 0, &script.freeze()), []);
+
+        let config = video(Kind::H264, true, VideoPacket::Config(b"avcC"));
+        let items = take(&mut ingest, TagKind::Video, 0, &config);
+        let [Item::Track(track)] = &items[..] else { panic!("{items:?}") };
+        assert_eq!((track.id, track.codec, &track.config[..]), (TrackId::VIDEO, Kind::H264, &b"avcC"[..]));
+        assert_eq!(track.shape, Shape::Video(Picture { width: 1280, height: 720 }));
+
+        // 44.1 kHz stereo AAC-LC.
+        let config = audio(Kind::Aac, AudioPacket::Config(&[0x12, 0x10]));
+        let items = take(&mut ingest, TagKind::Audio, 0, &config);
+        let [Item::Track(track)] = &items[..] else { panic!("{items:?}") };
+        assert_eq!(track.shape, Shape::Audio(Sound { rate: 44_100, channels: 2 }));
+
+        let body = video(Kind::H264, false, VideoPacket::Frame { cts: 80, data: b"nal" });
+        let items = take(&mut ingest, TagKind::Video, 40, &body);
+        let [Item::Frame(frame)] = &items[..] else { panic!("{items:?}") };
+        assert_eq!((frame.key, frame.dts.millis(), frame.pts.millis()), (false, 40, 120));
+        assert_eq!(frame.payload, b"nal"[..]);
+        // Not a copy.
+        assert!(body.as_ptr_range().contains(&frame.payload.as_ptr()));
+    }
+
+    #[test]
+    fn frames_without_configuration_announce_their_track_once() {
+        let mut ingest = Ingest::default();
+        let body = audio(Kind::Mp3, AudioPacket::Frame(b"mp3"));
+        assert_eq!(take(&mut ingest, TagKind::Audio, 0, &body).len(), 2);
+        assert_eq!(take(&mut ingest, TagKind::Audio, 26, &body).len(), 1);
+    }
+
+    #[test]
+    fn the_clock_runs_on_where_32_bits_end() {
+        let mut ingest = Ingest::default();
+        let body = audio(Kind::Mp3, AudioPacket::Frame(b"mp3"));
+        let mut times = Vec::new();
+        // Past 24 bits, where FLV's field is split, and past 32, after 49.7 days.
+        for at in [0x00ff_ffff, 0x0100_0016, 0x7000_0000, 0xc000_0000, 0xffff_fff0, 6, 32] {
+            for item in take(&mut ingest, TagKind::Audio, at, &body) {
+                if let Item::Frame(frame) = item {
+                    times.push(frame.dts.millis());
+                }
+            }
+        }
+        assert!(times.is_sorted(), "{times:?}");
+        assert_eq!(times[6] - times[4], 48);
+    }
+
+    #[test]
+    fn nonsense_is_one_error_and_what_follows_is_read() {
+        let mut ingest = Ingest::default();
+        let mut out = Vec::new();
+        for body in [&b"\x17"[..], b"\x90nope", b"\x12\0\0\0\0", b"\x17\x09\0\0\0"] {
+            assert!(ingest.tag(TagKind::Video, 0, &Bytes::copy_from_slice(body), &mut out).is_err());
+        }
+        ingest.tag(TagKind::Video, 0, &Bytes::new(), &mut out).unwrap();
+        ingest.tag(TagKind::Script, 0, &Bytes::from_static(b"\x03\x03\x03"), &mut out).unwrap();
+        assert_eq!(out, []);
+        let body = video(Kind::Vp9, true, VideoPacket::Frame { cts: 0, data: b"vp9" });
+        assert_eq!(take(&mut ingest, TagKind::Video, 0, &body).len(), 2);
+    }
+}
