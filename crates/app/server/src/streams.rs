@@ -9,11 +9,14 @@ use crate::config::Live;
 pub(crate) fn start(settings: Option<&Live>, stopped: &watch::Receiver<bool>) -> Option<Desk> {
     let settings = settings?;
     let desk = Desk::new(settings.desk.clone());
-    let mut stopped = stopped.clone();
-    let until = async move {
-        let _ = stopped.wait_for(|stop| *stop).await;
+    let until = || {
+        let mut stopped = stopped.clone();
+        async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        }
     };
-    tokio::spawn(desk.clone().run(until));
+    tokio::spawn(desk.clone().run(until()));
+    tokio::spawn(live::relay::run(desk.clone(), until()));
     Some(desk)
 }
 

@@ -6,6 +6,7 @@
 mod callbacks;
 mod config;
 mod desk;
+pub mod relay;
 mod stay;
 
 pub use config::Config;

@@ -148,6 +148,15 @@ impl Relay {
         self.drop_pushes(name);
     }
 
+    /// Ends everything for streams that are not there, where that was missed.
+    pub fn retain(&mut self, is_there: impl Fn(&Name) -> bool) {
+        let names = self.pulls.keys().chain(self.pushes.keys());
+        let gone: Vec<Name> = names.filter(|name| !is_there(name)).cloned().collect();
+        for name in gone {
+            self.ended(&name);
+        }
+    }
+
     /// The first frame of an attempt has passed.
     pub fn connected(&mut self, now: Time, attempt: Attempt) {
         let Some(place) = self.attempts.get(&attempt).cloned() else { return };

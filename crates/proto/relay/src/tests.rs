@@ -185,6 +185,13 @@ fn what_nobody_needs_is_let_go_in_every_state() {
     assert_eq!(bench.actions(), [], "that was ours");
     bench.relay.started(bench.now, &name("d"), false, &[]);
     assert_eq!(bench.actions(), [Action::End { attempt: a }]);
+    // Missed: looked for later.
+    bench.relay.wanted(bench.now, &name("d"), &[origin("rtmp://a/live", 5)]);
+    let (a, _) = bench.attempt();
+    bench.relay.retain(|_| true);
+    assert_eq!(bench.actions(), []);
+    bench.relay.retain(|_| false);
+    assert_eq!(bench.actions(), [Action::End { attempt: a }]);
     // Waiting.
     bench.relay.wanted(bench.now, &name("d"), &[origin("rtmp://a/live", 5)]);
     let (a, _) = bench.attempt();

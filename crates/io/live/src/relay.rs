@@ -1,0 +1,189 @@
+//! The driver of relays: what [`relay::Relay`] asks for, done with sockets.
+//!
+//! Owns: one task for each attempt at an origin, and what becomes of it. Decides nothing: when which address
+//! is tried is the machine's.
+
+mod http;
+mod intake;
+
+use std::collections::HashMap;
+
+use media::{Event, Name, Source};
+use relay::{Action, Attempt, Relay};
+use tokio::sync::{broadcast, mpsc};
+use tokio::task::AbortHandle;
+use tracing::{debug, info, warn};
+use vhost::Protocol;
+
+use crate::Desk;
+use intake::Intake;
+
+/// What becomes of an attempt.
+#[derive(Debug)]
+enum Report {
+    Connected(Attempt),
+    Lost(Attempt),
+}
+
+/// Why an attempt has ended. Never the address, which may hold a token.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Fetch(#[from] fetch::Error),
+    #[error("the origin answers {0}")]
+    Status(u16),
+    #[error(transparent)]
+    Flv(#[from] container::flv::DemuxError),
+    #[error("the origin has ended the stream")]
+    Ended,
+    #[error("not let in: {0}")]
+    Refused(#[from] crate::Refused),
+    #[error("called away: {0}")]
+    Over(&'static str),
+    #[error("{0} is not relayed yet")]
+    Protocol(&'static str),
+}
+
+struct Driver {
+    desk: Desk,
+    relay: Relay,
+    tasks: HashMap<Attempt, AbortHandle>,
+    reports: mpsc::UnboundedSender<Report>,
+}
+
+/// Fetches and forwards what the desk's applications say, until `stop` ends.
+pub async fn run(desk: Desk, stop: impl Future<Output = ()>) {
+    let (reports, mut inbox) = mpsc::unbounded_channel();
+    let mut events = desk.events();
+    let relay = Relay::new(crate::now().mono);
+    let mut driver = Driver { desk, relay, tasks: HashMap::new(), reports };
+    // Streams that began before anybody listened.
+    driver.survey();
+    tokio::pin!(stop);
+    loop {
+        driver.act();
+        let due = driver.relay.poll_timeout();
+        let sleep = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = &mut stop => break,
+            event = events.recv() => match event {
+                Ok(event) => driver.event(&event),
+                Err(broadcast::error::RecvError::Lagged(_)) => driver.survey(),
+                Err(broadcast::error::RecvError::Closed) => break,
+            },
+            Some(report) = inbox.recv() => driver.report(report),
+            () = sleep => driver.relay.handle_timeout(crate::now()),
+        }
+    }
+    for (_, task) in driver.tasks {
+        task.abort();
+    }
+}
+
+impl Driver {
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::Wanted { name } => self.wanted(name),
+            Event::Started { name, .. } => self.started(name),
+            Event::Stopped { name, .. } => self.relay.stopped(crate::now(), name),
+            Event::Ended { name } => self.relay.ended(name),
+            Event::Left { .. } => {}
+        }
+    }
+
+    /// Looks at all there is, because events were missed.
+    fn survey(&mut self) {
+        let streams = self.desk.streams();
+        self.relay.retain(|name| streams.iter().any(|stream| stream.name == *name));
+        for stream in &streams {
+            match &stream.publisher {
+                Some(_) => self.started(&stream.name),
+                None if !stream.players.is_empty() => self.wanted(&stream.name),
+                None => self.relay.stopped(crate::now(), &stream.name),
+            }
+        }
+    }
+
+    fn wanted(&mut self, name: &Name) {
+        let config = self.desk.config();
+        let origins = config.directory.app(name).map(|app| app.pull.as_slice()).unwrap_or_default();
+        self.relay.wanted(crate::now(), name, origins);
+    }
+
+    fn started(&mut self, name: &Name) {
+        let Some(publisher) = self.desk.stream(name).and_then(|stream| stream.publisher) else { return };
+        let config = self.desk.config();
+        let pushes = config.directory.app(name).map(|app| app.push.as_slice()).unwrap_or_default();
+        let is_pulled = publisher.offer.source == Source::Pulled;
+        self.relay.started(crate::now(), name, is_pulled, pushes);
+    }
+
+    fn report(&mut self, report: Report) {
+        match report {
+            Report::Connected(attempt) => self.relay.connected(crate::now(), attempt),
+            Report::Lost(attempt) => {
+                self.tasks.remove(&attempt);
+                self.relay.lost(crate::now(), attempt);
+            }
+        }
+    }
+
+    /// Does what is to be done.
+    fn act(&mut self) {
+        while let Some(action) = self.relay.poll_action() {
+            match action {
+                Action::Pull { attempt, name, protocol, url } => self.pull(attempt, name, protocol, url),
+                Action::Push { attempt, name, url: _ } => {
+                    warn!(stream = %name, "forwarding over RTMP is not there yet");
+                    self.start(attempt, name, async { Err(Failure::Protocol("rtmp")) });
+                }
+                Action::End { attempt } => {
+                    if let Some(task) = self.tasks.remove(&attempt) {
+                        task.abort();
+                    }
+                }
+                Action::GiveUp { name } => {
+                    info!(stream = %name, "no origin has it");
+                    self.desk.give_up(&name);
+                }
+            }
+        }
+    }
+
+    fn pull(&mut self, attempt: Attempt, name: Name, protocol: Protocol, url: String) {
+        let reports = self.reports.clone();
+        let intake = Intake::new(self.desk.clone(), name.clone(), protocol, move || {
+            // Nobody listens any more when the server is going down.
+            let _ = reports.send(Report::Connected(attempt));
+        });
+        match protocol {
+            Protocol::Flv => self.start(attempt, name, http::pull(url, intake)),
+            other => self.start(attempt, name, async move { Err(Failure::Protocol(other.name())) }),
+        }
+    }
+
+    fn start(
+        &mut self,
+        attempt: Attempt,
+        name: Name,
+        work: impl Future<Output = Result<(), Failure>> + Send + 'static,
+    ) {
+        let reports = self.reports.clone();
+        let task = tokio::spawn(async move {
+            debug!(stream = %name, "relay begins");
+            if let Err(error) = work.await {
+                info!(stream = %name, %error, "relay ended");
+            }
+            let _ = reports.send(Report::Lost(attempt));
+        });
+        self.tasks.insert(attempt, task.abort_handle());
+    }
+}
+
+#[cfg(test)]
+mod tests;
