@@ -3,12 +3,13 @@
 //! Owns: the loop, the clock it tells, and which queue belongs to which session. Decides nothing about the
 //! room. It never waits for a client or a media worker.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use engine::SendError;
 use livekit_protocol as proto;
 use prost::Message as _;
 use signal::{Conference, Input, Output, SessionId};
@@ -21,6 +22,8 @@ use crate::queue;
 
 /// Media events taken in one turn, so that a busy engine cannot keep clients waiting.
 const EVENTS_A_TURN: usize = 256;
+/// How long a media worker that is behind is left alone before it is asked again.
+const WORKER_BEHIND: Duration = Duration::from_millis(2);
 /// Messages taken in one turn.
 const MESSAGES_A_TURN: usize = 64;
 
@@ -33,6 +36,9 @@ pub(crate) struct Driver {
     event_bell: Arc<Notify>,
     /// `None`: told to go, and the connection has not ended yet.
     sessions: HashMap<SessionId, Option<queue::Sender>>,
+    /// Commands that a worker had no room for, in order. While there are any the room takes nothing in, so
+    /// they are bounded by what one turn makes.
+    held: VecDeque<sfu::Command>,
     ended: bool,
 }
 
@@ -63,6 +69,7 @@ pub(crate) fn start(
         events,
         event_bell,
         sessions: HashMap::new(),
+        held: VecDeque::new(),
         ended: false,
     };
     tokio::spawn(driver.run());
@@ -70,7 +77,12 @@ pub(crate) fn start(
 
 impl Driver {
     async fn run(mut self) {
-        while !self.ended {
+        while !self.ended || !self.held.is_empty() {
+            if !self.held.is_empty() {
+                tokio::time::sleep(WORKER_BEHIND).await;
+                self.send_held();
+                continue;
+            }
             let deadline = self.conference.poll_timeout();
             tokio::select! {
                 message = self.inbox.recv() => match message {
@@ -175,9 +187,24 @@ impl Driver {
     }
 
     fn command(&mut self, command: sfu::Command) {
-        if let Err(error) = self.shared.engine.send(command) {
+        self.held.push_back(command);
+        self.send_held();
+    }
+
+    /// Sends what is held until a worker refuses: behind a command that waits, all of them wait.
+    fn send_held(&mut self) {
+        while let Some(command) = self.held.pop_front() {
+            let Err(unsent) = self.shared.engine.send(command) else { continue };
+            if matches!(unsent.error, SendError::Full(_)) {
+                self.shared.metrics.commands_held.add_one();
+                for command in unsent.commands.into_iter().rev() {
+                    self.held.push_front(command);
+                }
+                return;
+            }
+            // The worker has ended, and what it was to do with it.
             self.shared.metrics.commands_refused.add_one();
-            debug!(room = %self.place.name, %error, "command refused");
+            debug!(room = %self.place.name, error = %unsent.error, "command refused");
         }
     }
 }

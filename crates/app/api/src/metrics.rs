@@ -17,6 +17,7 @@ pub(crate) struct Metrics {
     pub(crate) messages_too_large: Counter,
     pub(crate) messages_undecodable: Counter,
     pub(crate) slow_clients: Counter,
+    pub(crate) commands_held: Counter,
     pub(crate) commands_refused: Counter,
     pub(crate) guest_tokens: Counter,
 }
@@ -58,8 +59,13 @@ pub(crate) fn page(shared: &Shared) -> String {
         ),
         ("millrace_signal_slow_total", "Clients dropped because they did not read.", &m.slow_clients),
         (
+            "millrace_media_commands_held_total",
+            "Times a room waited because a media worker was behind.",
+            &m.commands_held,
+        ),
+        (
             "millrace_media_commands_refused_total",
-            "Commands a media worker did not take.",
+            "Commands for a media worker that has ended.",
             &m.commands_refused,
         ),
         ("millrace_guest_tokens_total", "Guest tokens given out.", &m.guest_tokens),

@@ -8,8 +8,10 @@ mod streams;
 mod tls;
 mod tokens;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Parser as _;
 
 use crate::cli::{Cli, Command};
@@ -26,6 +28,16 @@ fn main() -> ExitCode {
     }
 }
 
+/// Writes a line to standard output. That nobody reads it any more (`| head`) is no error.
+fn say(line: std::fmt::Arguments<'_>) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout().lock(), "{line}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(()),
+    }
+}
+
 fn execute(cli: &Cli) -> anyhow::Result<()> {
     match &cli.command {
         None => run::run(&cli.options),
@@ -39,10 +51,9 @@ fn execute(cli: &Cli) -> anyhow::Result<()> {
         Some(Command::CheckConfig) => {
             let settings = Settings::load(&cli.options)?;
             for warning in &settings.warnings {
-                println!("warning: {warning}");
+                say(format_args!("warning: {warning}"))?;
             }
-            println!("the configuration is valid");
-            Ok(())
+            say(format_args!("the configuration is valid"))
         }
     }
 }

@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 
 use crate::cli::Options;
 use crate::config::Settings;
-use crate::{prometheus, streams};
+use crate::{prometheus, say, streams};
 
 /// How long the last words of connections may take after everybody has left.
 const LAST_WORDS: Duration = Duration::from_millis(300);
@@ -129,13 +129,12 @@ fn announce(settings: &Settings, addresses: &[SocketAddr], has_tls: bool) {
     } else {
         *address
     };
-    println!();
-    println!("  Millrace is running. Open this in two windows and meet:");
-    println!();
-    println!("      {http}://{shown}");
-    println!();
-    println!("  LiveKit SDKs: {ws}://{shown}   key devkey   secret secret");
-    println!();
+    let page = format!(
+        "\n  Millrace is running. Open this in two windows and meet:\n\n      {http}://{shown}\n\n  \
+         LiveKit SDKs: {ws}://{shown}   key devkey   secret secret\n"
+    );
+    // A server goes on whether or not anybody reads this.
+    let _ = say(format_args!("{page}"));
 }
 
 /// What the operating system asks of a server.

@@ -15,7 +15,8 @@ pub(crate) enum Source {
         cert: String,
         key: String,
     },
-    /// Made at start, for these addresses and `localhost`.
+    /// Made at start, for these addresses and `localhost`; for every address of the machine where one of
+    /// them is 0.0.0.0 or [::].
     SelfSigned(Vec<IpAddr>),
 }
 
@@ -55,6 +56,11 @@ fn from_files(cert: &str, key: &str) -> anyhow::Result<Pair> {
 fn self_signed(addresses: &[IpAddr]) -> anyhow::Result<Pair> {
     let mut names = vec!["localhost".to_owned()];
     names.extend(addresses.iter().filter(|a| !a.is_unspecified()).map(ToString::to_string));
+    if addresses.iter().any(IpAddr::is_unspecified) {
+        // The phone that this is made for opens one of these.
+        let interfaces = net::interfaces().context("cannot list the addresses of this machine")?;
+        names.extend(interfaces.iter().map(|interface| interface.ip.to_string()));
+    }
     let made = rcgen::generate_simple_self_signed(names).context("cannot make a certificate")?;
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())
         .map_err(|e| anyhow::anyhow!("cannot make a certificate: {e}"))?;

@@ -9,15 +9,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::cli::{JoinToken, LiveToken};
 use crate::config::Settings;
+use crate::say;
 
 /// Bytes of randomness in a key's name and in a secret.
 const KEY_BYTES: usize = 9;
 const SECRET_BYTES: usize = 33;
 
 pub(crate) fn generate_keys() -> anyhow::Result<()> {
-    println!("API Key:     API{}", random_text::<KEY_BYTES>()?.replace(['-', '_'], "x"));
-    println!("API Secret:  {}", random_text::<SECRET_BYTES>()?);
-    Ok(())
+    let key = random_text::<KEY_BYTES>()?.replace(['-', '_'], "x");
+    say(format_args!("API Key:     API{key}\nAPI Secret:  {}", random_text::<SECRET_BYTES>()?))
 }
 
 fn random_text<const N: usize>() -> anyhow::Result<String> {
@@ -67,6 +67,5 @@ fn print(claims: &Claims, valid_for: Duration, settings: &Settings) -> anyhow::R
         settings.api.keys.signing().context("no API key to sign with: give --keys, --config or --dev")?;
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = clock::Time { mono: Instant::now(), unix };
-    println!("{}", auth::issue(claims, key, secret, now, valid_for));
-    Ok(())
+    say(format_args!("{}", auth::issue(claims, key, secret, now, valid_for)))
 }

@@ -58,3 +58,13 @@ pub enum SendError {
     #[error("media worker {0} is not running")]
     Stopped(u8),
 }
+
+/// Commands that were not taken, for whoever wants to try again.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Unsent {
+    /// Why; of several, the first.
+    pub error: SendError,
+    /// What was not taken: the command, or those parts of it whose workers refused, in order.
+    pub commands: Vec<sfu::Command>,
+}

@@ -12,9 +12,9 @@ use peer::{Candidate, Fingerprint};
 use sfu::{Command, Counters, PeerId, worker_of};
 
 use crate::config::Egress;
-use crate::error::SendError;
+use crate::error::{SendError, Unsent};
 use crate::events::Sink;
-use crate::mailbox::{Mail, Mailbox};
+use crate::mailbox::{Mail, Mailbox, Returned};
 use crate::stats::{Published, WorkerStats};
 
 /// Talks to the engine; clones talk to the same one. The engine stops with [`Handle::stop`] or with its
@@ -48,19 +48,23 @@ impl Handle {
     }
 
     /// Hands `command` to the worker that its id names. Commands of one sender to one worker keep their
-    /// order. Data for peers of several workers is split; the error names one that did not take its part.
-    pub fn send(&self, command: Command) -> Result<(), SendError> {
-        match command {
-            Command::SendData { peers, label, payload } => {
-                let mut outcome = Ok(());
-                for (worker, peers) in by_worker(peers) {
-                    let part = Command::SendData { peers, label, payload: payload.clone() };
-                    outcome = outcome.and(self.post(worker, Mail::Command(part)));
+    /// order. Data for peers of several workers is split; what a worker did not take comes back.
+    pub fn send(&self, command: Command) -> Result<(), Unsent> {
+        let Command::SendData { peers, label, payload } = command else {
+            let worker = home(&command);
+            return self.command(worker, command);
+        };
+        let mut unsent: Option<Unsent> = None;
+        for (worker, peers) in by_worker(peers) {
+            let part = Command::SendData { peers, label, payload: payload.clone() };
+            if let Err(refused) = self.command(worker, part) {
+                match &mut unsent {
+                    Some(unsent) => unsent.commands.extend(refused.commands),
+                    None => unsent = Some(refused),
                 }
-                outcome
             }
-            command => self.post(home(&command), Mail::Command(command)),
         }
+        unsent.map_or(Ok(()), Err)
     }
 
     /// The least loaded worker, for a new room.
@@ -131,8 +135,20 @@ impl Handle {
 
     fn post(&self, worker: u8, mail: Mail) -> Result<(), SendError> {
         match self.0.workers.get(usize::from(worker)) {
-            Some(remote) => remote.mailbox.post(mail),
+            Some(remote) => remote.mailbox.post(mail).map_err(|returned| returned.error),
             None => Err(SendError::Stopped(worker)),
+        }
+    }
+
+    fn command(&self, worker: u8, command: Command) -> Result<(), Unsent> {
+        let refused = |error, command| Err(Unsent { error, commands: vec![command] });
+        let Some(remote) = self.0.workers.get(usize::from(worker)) else {
+            return refused(SendError::Stopped(worker), command);
+        };
+        match remote.mailbox.post(Mail::Command(command)).map_err(|returned| *returned) {
+            Err(Returned { error, mail: Mail::Command(command) }) => refused(error, command),
+            // Nothing but what was posted comes back.
+            Err(_) | Ok(()) => Ok(()),
         }
     }
 }

@@ -26,7 +26,7 @@ mod stats;
 mod worker;
 
 pub use config::{Config, Egress, InterfaceFilter, Ports};
-pub use error::{SendError, StartError};
+pub use error::{SendError, StartError, Unsent};
 pub use events::{Events, Limits, Sink, events};
 pub use handle::Handle;
 pub use start::start;

@@ -31,6 +31,12 @@ pub(crate) enum Mail {
     Egress(Egress),
 }
 
+/// Mail that was not taken, and why.
+pub(crate) struct Returned {
+    pub(crate) error: SendError,
+    pub(crate) mail: Mail,
+}
+
 /// One worker's mailbox.
 pub(crate) struct Mailbox {
     worker: u8,
@@ -61,10 +67,10 @@ impl Mailbox {
         }
     }
 
-    /// Queues `mail` and wakes the worker if it sleeps.
-    pub(crate) fn post(&self, mail: Mail) -> Result<(), SendError> {
+    /// Queues `mail` and wakes the worker if it sleeps; what is not taken comes back.
+    pub(crate) fn post(&self, mail: Mail) -> Result<(), Box<Returned>> {
         if self.closed.load(Ordering::Acquire) {
-            return Err(SendError::Stopped(self.worker));
+            return Err(Box::new(Returned { error: SendError::Stopped(self.worker), mail }));
         }
         let data = data_len(&mail);
         let mut queue = self.lock();
@@ -73,7 +79,7 @@ impl Mailbox {
             None => queue.mail.len() >= self.capacity.saturating_mul(2),
         };
         if full {
-            return Err(SendError::Full(self.worker));
+            return Err(Box::new(Returned { error: SendError::Full(self.worker), mail }));
         }
         queue.bytes += data.unwrap_or(0);
         queue.mail.push_back(mail);
@@ -137,6 +143,10 @@ mod tests {
         Mail::Command(Command::SendData { peers: vec![], label: "x", payload: Bytes::from(vec![0; len]) })
     }
 
+    fn post(mailbox: &Mailbox, mail: Mail) -> Result<(), SendError> {
+        mailbox.post(mail).map_err(|returned| returned.error)
+    }
+
     fn close() -> Mail {
         Mail::Command(Command::ClosePeer { peer: PeerId(1) })
     }
@@ -145,14 +155,14 @@ mod tests {
     fn data_is_refused_first_and_commands_only_at_twice_as_many() {
         // Given: room for two, and two waiting.
         let mailbox = Mailbox::new(3, 2, Arc::new(Bell::new().unwrap()));
-        mailbox.post(data(1)).unwrap();
-        mailbox.post(data(1)).unwrap();
+        assert_eq!(post(&mailbox, data(1)), Ok(()));
+        assert_eq!(post(&mailbox, data(1)), Ok(()));
 
         // Then: data is refused, a command is not, until there are four.
-        assert_eq!(mailbox.post(data(1)), Err(SendError::Full(3)));
-        mailbox.post(close()).unwrap();
-        mailbox.post(close()).unwrap();
-        assert_eq!(mailbox.post(close()), Err(SendError::Full(3)));
+        assert_eq!(post(&mailbox, data(1)), Err(SendError::Full(3)));
+        assert_eq!(post(&mailbox, close()), Ok(()));
+        assert_eq!(post(&mailbox, close()), Ok(()));
+        assert_eq!(post(&mailbox, close()), Err(SendError::Full(3)));
 
         // When: the worker has taken them.
         let mut taken = VecDeque::new();
@@ -161,7 +171,7 @@ mod tests {
         assert!(mailbox.is_empty());
 
         // Then: there is room again, and what is taken next comes behind.
-        mailbox.post(data(7)).unwrap();
+        assert_eq!(post(&mailbox, data(7)), Ok(()));
         mailbox.take(&mut taken);
         assert!(
             matches!(taken.back(), Some(Mail::Command(Command::SendData { payload, .. })) if payload.len() == 7)
@@ -171,15 +181,15 @@ mod tests {
     #[test]
     fn data_is_bounded_by_bytes_too() {
         let mailbox = Mailbox::new(0, 1000, Arc::new(Bell::new().unwrap()));
-        mailbox.post(data(DATA_BYTES)).unwrap();
-        assert_eq!(mailbox.post(data(1)), Err(SendError::Full(0)));
-        mailbox.post(close()).unwrap();
+        assert_eq!(post(&mailbox, data(DATA_BYTES)), Ok(()));
+        assert_eq!(post(&mailbox, data(1)), Err(SendError::Full(0)));
+        assert_eq!(post(&mailbox, close()), Ok(()));
     }
 
     #[test]
     fn a_closed_mailbox_says_so() {
         let mailbox = Mailbox::new(9, 10, Arc::new(Bell::new().unwrap()));
         mailbox.close();
-        assert_eq!(mailbox.post(close()), Err(SendError::Stopped(9)));
+        assert_eq!(post(&mailbox, close()), Err(SendError::Stopped(9)));
     }
 }
