@@ -216,7 +216,9 @@ impl Conference {
         is_new
     }
 
-    /// The named participants, or all if none is named, as far as their media is connected.
+    /// The named participants, or all if none is named. A client learns that it is connected a moment before
+    /// the server does, and says so to its user: what is sent to it from then on is kept for it, bounded,
+    /// until its channel is open. So those who have joined count, whether or not they are active yet.
     fn receivers(
         &self,
         identities: &[String],
@@ -228,7 +230,8 @@ impl Conference {
                 || identities.contains(&p.who.identity)
                 || sids.contains(&p.sid.0)
         };
-        let everyone = self.room.participants().filter(|p| p.state == State::Active && named(p) && fits(p));
+        let everyone =
+            self.room.participants().filter(|p| p.state != State::Disconnected && named(p) && fits(p));
         everyone.filter_map(|p| self.sessions.get(&p.sid)).map(|s| s.sending_peer()).collect()
     }
 

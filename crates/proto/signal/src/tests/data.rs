@@ -172,3 +172,17 @@ fn the_server_sends_as_nobody() {
     world.admin(send(&["bob"])).unwrap();
     assert_eq!(delivered(&mut world)[0].0, world.peers_of("bob"));
 }
+
+#[test]
+fn who_has_joined_and_is_about_to_be_connected_gets_packets_too() {
+    // Given: bob, whose client may know that it is connected before the server has heard of it.
+    let mut world = room_of(&["alice"]);
+    world.join("bob", Mode::Single);
+    world.take_commands();
+    for label in ["_reliable", "_lossy"] {
+        send(&mut world, "alice", label, user("hi", &[], 0).encode_to_vec());
+        let sent = delivered(&mut world);
+        assert_eq!(sent.len(), 1, "{label}");
+        assert_eq!(sent[0].0, world.peers_of("bob"));
+    }
+}
