@@ -28,6 +28,8 @@ const MAX_CHANGES: usize = 64;
 const MAX_REORDER: Ticks = Ticks(10 * Ticks::PER_SECOND);
 /// A track of an earlier publisher that the present one has not announced by then is gone.
 const SETTLE: Ticks = Ticks(2 * Ticks::PER_SECOND);
+/// Pictures that have not come for so long have stopped: sound goes on alone. The slowest slide show is faster.
+const PICTURES_GONE: Ticks = Ticks(30 * Ticks::PER_SECOND);
 /// Readers are not told to jump for less than this, however short the content latency is.
 const LEAST_LAG: Ticks = Ticks(Ticks::PER_SECOND);
 
@@ -68,8 +70,26 @@ struct Lane {
     is_announced: bool,
     /// Nothing of it can be decoded before its next key frame.
     awaits_key: bool,
+    /// Its frames come.
+    flows: bool,
+    last: Ticks,
     rate: Rate,
     frames: u64,
+}
+
+impl Lane {
+    fn new(track: Track) -> Self {
+        let awaits_key = track.is_video();
+        Self {
+            track,
+            is_announced: true,
+            awaits_key,
+            flows: false,
+            last: Ticks(0),
+            rate: Rate::default(),
+            frames: 0,
+        }
+    }
 }
 
 impl Stream {
@@ -135,14 +155,7 @@ impl Stream {
                 self.has_changed = true;
             }
         } else if self.tracks.len() < MAX_TRACKS {
-            let awaits_key = track.is_video();
-            self.tracks.push(Lane {
-                track,
-                is_announced: true,
-                awaits_key,
-                rate: Rate::default(),
-                frames: 0,
-            });
+            self.tracks.push(Lane::new(track));
             self.has_changed = true;
         } else {
             self.counters.drop(Drop::Tracks);
@@ -173,10 +186,13 @@ impl Stream {
             self.counters.drop(Drop::BeforeKey);
             return Ok(None);
         }
-        lane.awaits_key = false;
+        (lane.awaits_key, lane.flows, lane.last) = (false, true, frame.dts);
         lane.frames += 1;
         lane.rate.add(now.mono, frame.payload.len());
         self.settle(frame.dts);
+        if !is_video {
+            self.look_for_pictures(frame.dts);
+        }
         Ok(Some(self.append(frame, is_video)))
     }
 
@@ -209,7 +225,7 @@ impl Stream {
     /// A key frame of the first track of pictures; without pictures, every frame of the first sound.
     fn begins_group(&self, frame: &Frame, is_video: bool) -> bool {
         let first = |video| {
-            let of_kind = self.tracks.iter().filter(|lane| lane.track.is_video() == video && lane.frames > 0);
+            let of_kind = self.tracks.iter().filter(|lane| lane.track.is_video() == video && lane.flows);
             of_kind.map(|lane| lane.track.id).min()
         };
         let leading = first(true).or_else(|| first(false));
@@ -226,8 +242,18 @@ impl Stream {
             self.timeline.forget(lane.track.id);
         }
         self.tracks.retain(|lane| lane.is_announced);
-        self.counters.has_pictures = self.tracks.iter().any(|lane| lane.track.is_video());
+        self.counters.has_pictures &= self.tracks.iter().any(|lane| lane.track.is_video());
         self.has_changed = true;
+    }
+
+    /// Where pictures have stopped, players begin with sound, and pictures with a key frame when they return.
+    fn look_for_pictures(&mut self, now: Ticks) {
+        for lane in self.tracks.iter_mut().filter(|lane| lane.track.is_video() && lane.flows) {
+            if now - lane.last > PICTURES_GONE {
+                (lane.flows, lane.awaits_key) = (false, true);
+            }
+        }
+        self.counters.has_pictures &= self.tracks.iter().any(|lane| lane.track.is_video() && lane.flows);
     }
 
     fn check(&self, session: Session) -> Result<(), Replaced> {

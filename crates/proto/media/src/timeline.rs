@@ -1,8 +1,8 @@
 //! One clock out of whatever a publisher sends.
 //!
 //! Owns: the correction at ingest, so that everything behind it sees times that never go back within a
-//! track and tracks that keep their distance. A backward step, or a forward one over [`JUMP`], is a
-//! discontinuity: the track goes on by its usual step and the offset so found is everybody's. Smaller gaps
+//! track and tracks that keep their distance. A backward step, or a forward one over [`JUMP`] that no other
+//! track has made, is a discontinuity: the track goes on by its usual step and the offset so found is everybody's. Smaller gaps
 //! are real and stay. Video is the reference where there is any: sound that alone goes astray is brought
 //! back to it and moves nothing else.
 
@@ -129,7 +129,7 @@ impl Timeline {
         let end = self.end.unwrap_or_default();
         let line = &mut self.lines[at];
         let apart = dts + self.offset - end;
-        if apart > JUMP || Ticks(0) - apart > JUMP {
+        if !apart.is_within(JUMP) {
             // Two clocks that have nothing to do with each other: they meet here.
             line.extra = Ticks(0) - apart;
         }
@@ -147,7 +147,9 @@ impl Timeline {
         let line = &self.lines[at];
         let Some(last) = line.last else { return dts + self.offset };
         let step = line.step();
-        let fits = |out: Ticks| out >= last && out - last <= JUMP;
+        // Where other tracks have gone on meanwhile, a long silence of this one is real.
+        let end = self.end.unwrap_or(last);
+        let fits = |out: Ticks| out >= last && (out - last <= JUMP || (out - end).is_within(JUMP));
         let misses_by = |out: Ticks| (out - last - step).0.unsigned_abs();
         let present = dts + self.offset + line.extra;
         let best = |out: &Ticks| (!fits(*out), misses_by(*out));
@@ -197,6 +199,13 @@ impl Timeline {
         for line in &mut self.lines {
             line.has_switched = false;
         }
+    }
+}
+
+impl Ticks {
+    /// Whether this distance is no longer than `bound`, in either direction.
+    fn is_within(self, bound: Ticks) -> bool {
+        self.0.unsigned_abs() <= bound.0.unsigned_abs()
     }
 }
 

@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use rand::rngs::SmallRng;
+use rand::seq::{IndexedMutRandom as _, IndexedRandom as _};
+use rand::{Rng as _, SeedableRng as _};
 
 use super::*;
 use crate::{Picture, Shape, Sound, TrackId};
@@ -146,6 +149,33 @@ fn sound_alone_and_pictures_alone_play() {
     }
     let mut cursor = bench.stream.cursor(None);
     assert_eq!(bench.read(&mut cursor).0.len(), 75);
+}
+
+#[test]
+fn where_pictures_stop_sound_goes_on_alone_until_their_key_frame() {
+    let mut bench = Bench::with_tracks(Config::default(), &both());
+    bench.pictures(100, 25);
+    for n in 0..10_000 {
+        bench.push(frame(false, true, 4000 + n * 20, 100));
+    }
+    // Then: the ring is that of sound, and a new player is not sent minutes of it.
+    assert_eq!(bench.stream.stats(bench.now).ring_frames, 1000);
+    let mut cursor = bench.stream.cursor(None);
+    assert!((150..=151).contains(&bench.read(&mut cursor).0.len()));
+    // When: they return, it is with a key frame, where players begin again.
+    assert_eq!(bench.push(frame(true, false, 204_000, 1000)), None);
+    let key = bench.push(frame(true, true, 204_040, 1000)).unwrap();
+    bench.push(frame(false, true, 204_060, 100));
+    assert_eq!(bench.stream.cursor(None).position(), key);
+    assert_eq!(bench.read(&mut cursor).0, [key, key + 1]);
+    assert_eq!(bench.at(key), (true, 204_040));
+    // A slide show is no such thing.
+    for n in 205..1000 {
+        bench.push(frame(false, true, n * 1000, 100));
+        if n % 29 == 0 {
+            assert!(bench.push(frame(true, false, n * 1000, 1000)).is_some());
+        }
+    }
 }
 
 #[test]
@@ -402,4 +432,98 @@ fn numbers_are_what_was_sent() {
     assert!((picture.bitrate - 200_000.0).abs() < 5_000.0, "{}", picture.bitrate);
     let later = bench.stream.stats(bench.now.after(Duration::from_secs(10)));
     assert!(later.tracks[0].fps < 1e-9, "nothing comes any more");
+}
+
+/// Whatever a publisher does, readers see times that never go back within a track, pictures that begin with a
+/// key frame, headers that fit, and indices that only grow; and nothing grows without bound.
+#[test]
+fn whatever_is_sent_readers_are_safe() {
+    for seed in 0..150 {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let max_frames = rng.random_range(10..200);
+        let max_bytes = rng.random_range(5_000..200_000);
+        let mut bench = Bench::new(Config { max_frames, max_bytes, ..Config::default() });
+        let mut readers: Vec<Reader> = Vec::new();
+        let mut clock: i64 = rng.random_range(-10_000_000..10_000_000);
+        for _ in 0..2_000 {
+            match rng.random_range(0..100) {
+                0 => bench.session = bench.stream.begin(bench.now),
+                1 => {
+                    let _ = bench.stream.end(bench.session);
+                    bench.session = bench.stream.begin(bench.now);
+                }
+                2..8 => {
+                    let configs: [&'static [u8]; 3] = [b"one", b"two", b""];
+                    let track =
+                        if rng.random_bool(0.5) { video(configs[rng.random_range(0..3)]) } else { audio() };
+                    bench.stream.set_track(bench.session, track).unwrap();
+                }
+                8 => clock = clock.saturating_add(rng.random_range(-100_000_000..100_000_000)),
+                9 => clock = *[i64::MAX, i64::MIN, 0, 1 << 32].choose(&mut rng).unwrap(),
+                10..14 => {
+                    let latency = rng.random_bool(0.5).then(|| Ticks(rng.random_range(0..900_000)));
+                    readers.push(Reader::new(bench.stream.cursor(latency)));
+                }
+                _ => {
+                    clock = clock.saturating_add(rng.random_range(0..60));
+                    let key = rng.random_bool(0.1);
+                    let frame = frame(rng.random_bool(0.5), key, clock, rng.random_range(0..3_000));
+                    bench.push(frame);
+                }
+            }
+            if let Some(reader) = readers.choose_mut(&mut rng) {
+                reader.read(&mut bench.stream, rng.random_range(1..20), seed);
+            }
+            let stats = bench.stream.stats(bench.now);
+            assert!(stats.ring_bytes <= max_bytes.max(3_200), "seed {seed}: {} bytes", stats.ring_bytes);
+        }
+    }
+}
+
+/// A player that does not trust what it gets.
+struct Reader {
+    cursor: Cursor,
+    last: [Option<Ticks>; 2],
+    next: u64,
+    /// By medium, pictures then sound: the configuration that was announced.
+    configs: [Option<Bytes>; 2],
+    has_begun: bool,
+}
+
+impl Reader {
+    fn new(cursor: Cursor) -> Self {
+        let next = cursor.position();
+        Self { cursor, last: [None; 2], next, configs: [None, None], has_begun: false }
+    }
+
+    fn read(&mut self, stream: &mut Stream, limit: usize, seed: u64) {
+        let step = stream.next(&mut self.cursor, limit);
+        assert!(step.range.start >= self.next, "seed {seed}: went back");
+        assert!(step.range.end - step.range.start <= limit as u64);
+        self.next = step.range.end;
+        if step.skipped > 0 {
+            self.has_begun = false;
+        }
+        if let Some(headers) = step.headers {
+            let config = |track: Option<&Track>| track.map(|track| track.config.clone());
+            let configs = [config(headers.video()), config(headers.audio())];
+            // Other pictures begin with a key frame.
+            self.has_begun &= configs[0] == self.configs[0];
+            self.configs = configs;
+        }
+        for index in step.range {
+            let frame = stream.frame(index).expect("a step is in the ring");
+            let medium = usize::from(frame.track != TrackId::VIDEO);
+            assert!(self.last[medium].is_none_or(|last| last <= frame.dts), "seed {seed}: time went back");
+            assert!(frame.pts >= frame.dts, "seed {seed}");
+            self.last[medium] = Some(frame.dts);
+            let config =
+                stream.headers_at(index).and_then(|h| h.track(frame.track)).map(|t| t.config.clone());
+            assert_eq!(config, self.configs[medium], "seed {seed}: other headers than announced");
+            if medium == 0 {
+                assert!(self.has_begun || frame.key, "seed {seed}: pictures begin without a key frame");
+                self.has_begun = true;
+            }
+        }
+    }
 }

@@ -179,3 +179,17 @@ fn the_ends_of_the_clock_are_no_panic() {
         timeline.place(AUDIO, false, Ticks(at));
     }
 }
+
+#[test]
+fn a_slide_show_beside_sound_keeps_its_times() {
+    // Given: sound every 20 ms, a picture every 15 s, and one after five minutes.
+    let mut timeline = Timeline::default();
+    for n in 0..30_000 {
+        let at = n * 20;
+        if (at < 150_000 && at % 15_000 == 0) || at == 450_000 {
+            assert_eq!(timeline.place(VIDEO, true, ms(777 + at)).millis(), at);
+        }
+        assert_eq!(timeline.place(AUDIO, false, ms(777 + at)).millis(), at);
+    }
+    assert_eq!(timeline.discontinuities(), 0);
+}
