@@ -4,8 +4,6 @@
 //! the frame's index, for as long as the ring keeps the frame. FLV shows one track of pictures and one of
 //! sound; others are left out.
 
-use std::collections::VecDeque;
-
 use bytes::{BufMut, Bytes, BytesMut};
 use codec::Kind;
 use container::amf::Value;
@@ -13,7 +11,7 @@ use container::flv::{
     AudioPacket, TAG_OVERHEAD, TagKind, VideoPacket, file_header, write_audio_header, write_tag,
     write_video_header,
 };
-use media::{Frame, Headers, Shape, Stream, Ticks, Track};
+use media::{Beside, Frame, Headers, Shape, Stream, Ticks, Track};
 
 /// Bytes of the largest header of a body.
 const BODY_HEADER: usize = 8;
@@ -25,40 +23,13 @@ const ID_MP3: f64 = 2.0;
 
 /// The tags of one stream, beside its ring.
 #[derive(Debug, Default)]
-pub struct Tags {
-    /// The index of the first tag.
-    base: u64,
-    /// None for frames that have no place in FLV.
-    tags: VecDeque<Option<Bytes>>,
-}
+pub struct Tags(Beside);
 
 impl Tags {
     /// The tag of the frame at `index`, written now if it was not yet; none if the frame is not in the ring
     /// any more or has no place in FLV.
     pub fn get(&mut self, stream: &Stream, index: u64) -> Option<Bytes> {
-        self.follow(stream, index);
-        let at = usize::try_from(index.checked_sub(self.base)?).ok()?;
-        self.tags.get(at)?.clone()
-    }
-
-    /// Drops what the ring has dropped, and writes what is missing up to `index`.
-    fn follow(&mut self, stream: &Stream, index: u64) {
-        while self.base < stream.base() && self.tags.pop_front().is_some() {
-            self.base += 1;
-        }
-        if self.tags.is_empty() {
-            // Nobody has asked for those before.
-            self.base = index.max(stream.base());
-        }
-        loop {
-            let next = self.base + self.tags.len() as u64;
-            if next > index {
-                return;
-            }
-            let Some(frame) = stream.frame(next) else { return };
-            let tag = stream.headers_at(next).and_then(|headers| write(headers, frame));
-            self.tags.push_back(tag);
-        }
+        self.0.get(stream, index, write)
     }
 }
 
@@ -280,12 +251,12 @@ mod tests {
         }
         let first = tags.get(&stream, 15).unwrap();
         assert_eq!(first.as_ptr(), tags.get(&stream, 15).unwrap().as_ptr(), "the same bytes for everybody");
-        assert_eq!(tags.tags.len(), 1, "nothing that nobody asks for");
+        assert_eq!(tags.0.len(), 1, "nothing that nobody asks for");
         assert!(tags.get(&stream, 20).is_none());
         for n in 20..60 {
             push(&mut stream, session, TrackId::AUDIO, true, n * 20, 0);
             tags.get(&stream, n as u64);
-            assert!(tags.tags.len() <= 21);
+            assert!(tags.0.len() <= 21);
         }
         assert!(tags.get(&stream, 15).is_none());
         // A gap that nobody asked for is no trouble either.

@@ -9,6 +9,7 @@
 //! [`Shared`] stream, and readers take from there by index: whatever they make of a frame, serialised tags
 //! for example, they keep beside the ring under the same index, once a stream.
 
+mod beside;
 mod config;
 mod cursor;
 mod frame;
@@ -25,6 +26,7 @@ mod track;
 mod unwrap;
 mod wheel;
 
+pub use beside::Beside;
 pub use config::Config;
 pub use cursor::{Cursor, Step};
 pub use frame::{Frame, Ticks};

@@ -62,6 +62,11 @@ impl ChunkReader {
         }
     }
 
+    /// Other limits, for what comes from here on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// More of the stream.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
