@@ -51,7 +51,7 @@ async fn serve(
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
     let api = Api::new(settings.api.clone(), engine);
     let (stop, stopped) = watch::channel(false);
-    let desk = streams::start(settings.live.as_ref(), &stopped);
+    let desk = streams::start(settings, tls.as_ref(), &stopped).await?;
     if let Some(desk) = &desk {
         api.watch_streams(desk.clone());
     }
@@ -76,7 +76,7 @@ async fn serve(
 }
 
 /// Binds every address, all to one port, also where the system chooses it.
-async fn listen(addresses: &[IpAddr], port: u16) -> anyhow::Result<Vec<TcpListener>> {
+pub(crate) async fn listen(addresses: &[IpAddr], port: u16) -> anyhow::Result<Vec<TcpListener>> {
     let mut listeners = Vec::new();
     let mut port = port;
     for ip in addresses {
@@ -116,9 +116,9 @@ fn is_no_ipv6(error: &std::io::Error) -> bool {
 }
 
 fn announce(settings: &Settings, addresses: &[SocketAddr], has_tls: bool) {
-    let (http, ws) = if has_tls { ("https", "wss") } else { ("http", "ws") };
+    let (scheme, ws) = if has_tls { ("https", "wss") } else { ("http", "ws") };
     for address in addresses {
-        info!(%address, "listening for {http} and {ws}");
+        info!(%address, "listening for {scheme} and {ws}");
     }
     if !settings.dev {
         return;
@@ -129,10 +129,18 @@ fn announce(settings: &Settings, addresses: &[SocketAddr], has_tls: bool) {
     } else {
         *address
     };
-    let page = format!(
-        "\n  Millrace is running. Open this in two windows and meet:\n\n      {http}://{shown}\n\n  \
+    let mut page = format!(
+        "\n  Millrace is running. Open this in two windows and meet:\n\n      {scheme}://{shown}\n\n  \
          LiveKit SDKs: {ws}://{shown}   key devkey   secret secret\n"
     );
+    let ports = settings.live.as_ref().map(|live| (live.rtmp, live.http));
+    if let Some((Some(rtmp), Some(http))) = ports {
+        let host = SocketAddr::new(shown.ip(), http);
+        page += &format!(
+            "  Live streams: publish to rtmp://{}/live/demo and play that or {scheme}://{host}/live/demo.flv\n",
+            SocketAddr::new(shown.ip(), rtmp)
+        );
+    }
     // A server goes on whether or not anybody reads this.
     let _ = say(format_args!("{page}"));
 }

@@ -1,14 +1,26 @@
 //! The live side of the process: its desk, and what listens before it.
 
+use std::sync::Arc;
+
+use anyhow::Context as _;
 use live::Desk;
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tracing::{info, warn};
 
-use crate::config::Live;
+use crate::config::{Live, Settings};
+use crate::run::listen;
 
-/// Opens the desk, where live streams are wanted.
-pub(crate) fn start(settings: Option<&Live>, stopped: &watch::Receiver<bool>) -> Option<Desk> {
-    let settings = settings?;
-    let desk = Desk::new(settings.desk.clone());
+/// Opens the desk and its listeners, where live streams are wanted.
+pub(crate) async fn start(
+    settings: &Settings,
+    tls: Option<&Arc<ServerConfig>>,
+    stopped: &watch::Receiver<bool>,
+) -> anyhow::Result<Option<Desk>> {
+    let Some(live) = &settings.live else { return Ok(None) };
+    let desk = Desk::new(live.desk.clone());
     let until = || {
         let mut stopped = stopped.clone();
         async move {
@@ -17,7 +29,37 @@ pub(crate) fn start(settings: Option<&Live>, stopped: &watch::Receiver<bool>) ->
     };
     tokio::spawn(desk.clone().run(until()));
     tokio::spawn(live::relay::run(desk.clone(), until()));
-    Some(desk)
+    let acceptor = tls.map(|tls| TlsAcceptor::from(Arc::clone(tls)));
+    for listener in bind(settings, live, live.rtmp, "live.rtmp.port").await? {
+        info!(address = %listener.local_addr()?, "listening for rtmp");
+        tokio::spawn(live::rtmp::serve(desk.clone(), listener, None, until()));
+    }
+    for listener in bind(settings, live, live.rtmps, "live.rtmps.port").await? {
+        info!(address = %listener.local_addr()?, "listening for rtmps");
+        tokio::spawn(live::rtmp::serve(desk.clone(), listener, acceptor.clone(), until()));
+    }
+    for listener in bind(settings, live, live.http, "live.http.port").await? {
+        info!(address = %listener.local_addr()?, "listening for HTTP-FLV");
+        tokio::spawn(live::http::serve(desk.clone(), listener, acceptor.clone(), until()));
+    }
+    Ok(Some(desk))
+}
+
+async fn bind(
+    settings: &Settings,
+    live: &Live,
+    port: Option<u16>,
+    key: &'static str,
+) -> anyhow::Result<Vec<TcpListener>> {
+    let Some(port) = port else { return Ok(Vec::new()) };
+    match listen(&settings.bind, port).await {
+        Err(error) if !live.is_asked => {
+            // A second server on this machine, and nobody said a word of live streams.
+            warn!("{key}: {error:#}; live streams are not served there");
+            Ok(Vec::new())
+        }
+        listeners => listeners.with_context(|| format!("{key}; 0 switches it off")),
+    }
 }
 
 /// Domains, applications and keys take effect; whether there is a desk at all, and its ports, do not change.

@@ -67,6 +67,24 @@ pub async fn get(url: &str, limit: Duration) -> Result<(u16, Body), Error> {
     Ok((answer.status().as_u16(), Body(answer.into_body())))
 }
 
+/// A connection to a server, plain or over TLS.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// Connects for another protocol than HTTP.
+pub async fn connect(host: &str, port: u16, is_tls: bool, limit: Duration) -> Result<Box<dyn Stream>, Error> {
+    within(limit, dial(host, port, is_tls)).await
+}
+
+async fn dial(host: &str, port: u16, is_tls: bool) -> Result<Box<dyn Stream>, Error> {
+    let tcp = TcpStream::connect((host, port)).await.map_err(Error::Connect)?;
+    if !is_tls {
+        return Ok(Box::new(tcp));
+    }
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| Error::Address)?;
+    Ok(Box::new(TlsConnector::from(tls()).connect(name, tcp).await.map_err(Error::Tls)?))
+}
+
 async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     tokio::time::timeout(limit, work).await.unwrap_or(Err(Error::Timeout))
 }
@@ -93,17 +111,11 @@ async fn send(
         .header(header::USER_AGENT, concat!("millrace/", env!("CARGO_PKG_VERSION")))
         .body(body)
         .map_err(|_| Error::Address)?;
-    let tcp = TcpStream::connect((host, port)).await.map_err(Error::Connect)?;
-    if !is_tls {
-        return exchange(tcp, request).await;
-    }
-    let name = ServerName::try_from(host.to_owned()).map_err(|_| Error::Address)?;
-    let tls = TlsConnector::from(tls()).connect(name, tcp).await.map_err(Error::Tls)?;
-    exchange(tls, request).await
+    exchange(dial(host, port, is_tls).await?, request).await
 }
 
 async fn exchange(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    stream: Box<dyn Stream>,
     request: Request<Full<Bytes>>,
 ) -> Result<Response<Incoming>, Error> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;

@@ -16,7 +16,9 @@ use tokio::sync::{Notify, broadcast, mpsc, watch};
 use vhost::{Access, Action, AddressError, Place, Protocol, Query, Refusal};
 
 use crate::callbacks::{self, Notice};
-use crate::{Config, Playing, Publishing};
+use crate::fan::{Fans, Seat};
+use crate::forms::Forms;
+use crate::{Config, Following, Playing, Publishing};
 
 /// Events that a listener may be behind before it misses some.
 const EVENTS: usize = 1024;
@@ -80,8 +82,17 @@ struct State {
     hub: Hub,
     /// Publishers and players; their numbers come from one sequence.
     stays: HashMap<u64, Line>,
-    /// The head of each stream, for readers that wait for it.
-    bells: HashMap<Name, watch::Sender<u64>>,
+    /// What is shared by the readers of each stream.
+    shares: HashMap<Name, Share>,
+    fans: Fans,
+}
+
+/// What the readers of a stream share beside the stream.
+#[derive(Debug, Clone)]
+struct Share {
+    /// The head, for readers that wait for it.
+    bell: watch::Sender<u64>,
+    forms: Forms,
 }
 
 /// The line to a stay.
@@ -107,7 +118,8 @@ impl Desk {
         let state = State {
             hub: Hub::new(Instant::now(), config.max_streams),
             stays: HashMap::new(),
-            bells: HashMap::new(),
+            shares: HashMap::new(),
+            fans: Fans::default(),
         };
         Self(Arc::new(Inner {
             config: RwLock::new(Arc::new(config)),
@@ -193,7 +205,7 @@ impl Desk {
         let Visit { place, .. } = visit;
         let publication = state.hub.publish(crate::now(), &place.name, &place.app.stream, offer)?;
         let over = state.line(publication.id.0, &place, notice);
-        let bell = state.bell(&place.name, &publication.stream);
+        let bell = state.share(&place.name, &publication.stream).bell;
         self.settle(&mut state);
         let media::Publication { id, session, stream } = publication;
         Ok(Publishing { desk: self.clone(), place, id, session, stream, over, bell })
@@ -222,9 +234,26 @@ impl Desk {
         let can_pull = !place.app.pull.is_empty();
         let player = state.hub.play(crate::now(), &place.name, &place.app.stream, viewer, can_pull)?;
         let over = state.line(player.id.0, &place, Some(notice));
-        let bell = state.bell(&place.name, &player.stream).subscribe();
+        let Share { bell, forms } = state.share(&place.name, &player.stream);
+        let bell = bell.subscribe();
         self.settle(&mut state);
-        Ok(Playing { desk: self.clone(), place, id: player.id, query, stream: player.stream, over, bell })
+        let media::Player { id, stream } = player;
+        Ok(Playing { desk: self.clone(), place, id, query, stream, over, bell, forms })
+    }
+
+    /// Gives a player's socket to the sweeps of its stream.
+    pub(crate) fn seat(&self, seat: Seat) {
+        let refused = self.state().fans.take(seat);
+        // Not in the line above, where the lock is held to its end.
+        drop(refused);
+    }
+
+    /// Reads a stream without being one of its players: it is not kept for this.
+    pub fn follow(&self, name: &Name) -> Option<Following> {
+        let state = self.state();
+        let stream = state.hub.find(name)?;
+        let bell = state.shares.get(name)?.bell.subscribe();
+        Some(Following { stream, bell })
     }
 
     pub(crate) fn unpublish(&self, id: PublicationId) {
@@ -290,7 +319,8 @@ impl Desk {
                 Event::Left { id, why, .. } => Some((id.0, *why)),
                 Event::Started { .. } | Event::Wanted { .. } => None,
                 Event::Ended { name } => {
-                    state.bells.remove(name);
+                    state.shares.remove(name);
+                    state.fans.remove(name);
                     None
                 }
             };
@@ -319,8 +349,9 @@ impl State {
         receiver
     }
 
-    fn bell(&mut self, name: &Name, stream: &Shared) -> watch::Sender<u64> {
-        self.bells.entry(name.clone()).or_insert_with(|| watch::Sender::new(stream.head())).clone()
+    fn share(&mut self, name: &Name, stream: &Shared) -> Share {
+        let make = || Share { bell: watch::Sender::new(stream.head()), forms: Forms::default() };
+        self.shares.entry(name.clone()).or_insert_with(make).clone()
     }
 }
 

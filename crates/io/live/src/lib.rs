@@ -1,17 +1,24 @@
 //! Live streams on sockets.
 //!
 //! Owns: the one hub of this process and the desk before it, where everybody who wants to publish or play
-//! is judged, counted and called away ([`Desk`]). Decides nothing that a protocol decides.
+//! is judged, counted and called away ([`Desk`]); listeners ([`rtmp`], [`http`]), players' sockets, relays ([`relay`]). Decides nothing that a protocol decides.
 
 mod callbacks;
 mod config;
 mod desk;
+mod fan;
+mod feed;
+mod forms;
+pub mod http;
 pub mod relay;
+pub mod rtmp;
 mod stay;
+#[cfg(test)]
+mod testbed;
 
 pub use config::Config;
 pub use desk::{Desk, Refused, Visit};
-pub use stay::{Playing, Publishing};
+pub use stay::{Following, Playing, Publishing};
 
 /// Both clocks, for the pure machines.
 fn now() -> clock::Time {

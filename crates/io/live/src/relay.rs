@@ -5,6 +5,7 @@
 
 mod http;
 mod intake;
+mod rtmp;
 
 use std::collections::HashMap;
 
@@ -12,7 +13,7 @@ use media::{Event, Name, Source};
 use relay::{Action, Attempt, Relay};
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::AbortHandle;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 use vhost::Protocol;
 
 use crate::Desk;
@@ -34,8 +35,16 @@ enum Failure {
     Status(u16),
     #[error(transparent)]
     Flv(#[from] container::flv::DemuxError),
-    #[error("the origin has ended the stream")]
+    #[error("the connection has ended")]
     Ended,
+    #[error("the address is not an rtmp URL with application and stream")]
+    Address,
+    #[error(transparent)]
+    Rtmp(#[from] ::rtmp::Error),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    #[error("the other server says {code}: {description}")]
+    Said { code: String, description: String },
     #[error("not let in: {0}")]
     Refused(#[from] crate::Refused),
     #[error("called away: {0}")]
@@ -138,10 +147,7 @@ impl Driver {
         while let Some(action) = self.relay.poll_action() {
             match action {
                 Action::Pull { attempt, name, protocol, url } => self.pull(attempt, name, protocol, url),
-                Action::Push { attempt, name, url: _ } => {
-                    warn!(stream = %name, "forwarding over RTMP is not there yet");
-                    self.start(attempt, name, async { Err(Failure::Protocol("rtmp")) });
-                }
+                Action::Push { attempt, name, url } => self.push(attempt, name, url),
                 Action::End { attempt } => {
                     if let Some(task) = self.tasks.remove(&attempt) {
                         task.abort();
@@ -163,8 +169,21 @@ impl Driver {
         });
         match protocol {
             Protocol::Flv => self.start(attempt, name, http::pull(url, intake)),
+            Protocol::Rtmp => self.start(attempt, name, rtmp::pull(url, intake)),
             other => self.start(attempt, name, async move { Err(Failure::Protocol(other.name())) }),
         }
+    }
+
+    fn push(&mut self, attempt: Attempt, name: Name, url: String) {
+        let reports = self.reports.clone();
+        let following = self.desk.follow(&name);
+        self.start(attempt, name, async move {
+            let following = following.ok_or(Failure::Ended)?;
+            let on_start = move || {
+                let _ = reports.send(Report::Connected(attempt));
+            };
+            rtmp::push(url, following, on_start).await
+        });
     }
 
     fn start(

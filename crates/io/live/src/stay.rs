@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use vhost::{Place, Query};
 
 use crate::Desk;
+use crate::forms::Forms;
 
 /// A publisher's stay. Dropping it ends it.
 #[derive(Debug)]
@@ -78,6 +79,7 @@ pub struct Playing {
     pub(crate) stream: Shared,
     pub(crate) over: watch::Receiver<Option<Why>>,
     pub(crate) bell: watch::Receiver<u64>,
+    pub(crate) forms: Forms,
 }
 
 impl Playing {
@@ -114,6 +116,24 @@ impl Playing {
     /// Waits until it is over.
     pub async fn ended(&mut self) -> Why {
         ended(&mut self.over).await
+    }
+}
+
+/// A reader that is nobody's stay.
+#[derive(Debug)]
+pub struct Following {
+    pub(crate) stream: Shared,
+    pub(crate) bell: watch::Receiver<u64>,
+}
+
+impl Following {
+    pub fn stream(&self) -> &Shared {
+        &self.stream
+    }
+
+    /// Waits until the stream has a frame beyond `position`; not any more when it is gone.
+    pub async fn beyond(&mut self, position: u64) -> bool {
+        self.bell.wait_for(|head| *head > position).await.is_ok()
     }
 }
 

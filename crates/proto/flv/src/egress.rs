@@ -29,7 +29,7 @@ impl Tags {
     /// The tag of the frame at `index`, written now if it was not yet; none if the frame is not in the ring
     /// any more or has no place in FLV.
     pub fn get(&mut self, stream: &Stream, index: u64) -> Option<Bytes> {
-        self.0.get(stream, index, write)
+        self.0.get(stream, index, tag)
     }
 }
 
@@ -50,7 +50,8 @@ pub fn change(headers: &Headers, at: Ticks) -> Bytes {
 
 fn put_headers(headers: &Headers, at: Ticks, out: &mut BytesMut) {
     let timestamp = timestamp(at);
-    write_tag(TagKind::Script, timestamp, out, |out| metadata(headers, out));
+    // At any other time FFmpeg takes it for a track of text.
+    write_tag(TagKind::Script, 0, out, |out| metadata(headers, out));
     for track in [headers.audio(), headers.video()].into_iter().flatten() {
         let kind = if track.is_video() { TagKind::Video } else { TagKind::Audio };
         let mut body = BytesMut::new();
@@ -140,7 +141,8 @@ pub fn track_of<'a>(headers: &'a Headers, frame: &Frame) -> Option<&'a Track> {
     [headers.video(), headers.audio()].into_iter().flatten().find(|track| track.id == frame.track)
 }
 
-fn write(headers: &Headers, frame: &Frame) -> Option<Bytes> {
+/// The tag of a frame; none if it has no place in FLV.
+pub fn tag(headers: &Headers, frame: &Frame) -> Option<Bytes> {
     let track = track_of(headers, frame)?;
     let kind = if track.is_video() { TagKind::Video } else { TagKind::Audio };
     let mut out = BytesMut::with_capacity(TAG_OVERHEAD + BODY_HEADER + frame.payload.len());

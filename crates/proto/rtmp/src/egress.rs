@@ -24,15 +24,24 @@ pub fn headers(headers: &Headers, at: Ticks) -> Bytes {
     let (mut out, mut body) = (BytesMut::new(), BytesMut::new());
     let timestamp = egress::timestamp(at);
     egress::metadata(headers, &mut body);
-    write_media(TagKind::Script, timestamp, &body, &mut out);
-    for track in [headers.audio(), headers.video()].into_iter().flatten() {
-        body.clear();
-        if egress::config(track, &mut body) {
-            let kind = if track.is_video() { TagKind::Video } else { TagKind::Audio };
-            write_media(kind, timestamp, &body, &mut out);
-        }
+    // At any other time FFmpeg takes it for a track of text.
+    write_media(TagKind::Script, 0, &body, &mut out);
+    for (kind, body) in configs(headers) {
+        write_media(kind, timestamp, &body, &mut out);
     }
     out.freeze()
+}
+
+/// The bodies of the configurations of sound and of pictures.
+pub fn configs(headers: &Headers) -> Vec<(TagKind, BytesMut)> {
+    let mut configs = Vec::new();
+    for track in [headers.audio(), headers.video()].into_iter().flatten() {
+        let mut body = BytesMut::new();
+        if egress::config(track, &mut body) {
+            configs.push((if track.is_video() { TagKind::Video } else { TagKind::Audio }, body));
+        }
+    }
+    configs
 }
 
 fn write(headers: &Headers, frame: &Frame) -> Option<Bytes> {

@@ -19,6 +19,8 @@ pub enum AddressError {
     Malformed(&'static str),
     #[error("there is no such application")]
     UnknownApp,
+    #[error("there is no such file")]
+    UnknownFile,
 }
 
 impl AddressError {
@@ -26,7 +28,7 @@ impl AddressError {
     pub fn status(&self) -> u16 {
         match self {
             Self::Malformed(_) => 400,
-            Self::UnknownApp => 404,
+            Self::UnknownApp | Self::UnknownFile => 404,
         }
     }
 }

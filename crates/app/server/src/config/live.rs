@@ -21,6 +21,8 @@ pub(crate) struct Live {
     pub(crate) rtmp: Option<u16>,
     pub(crate) rtmps: Option<u16>,
     pub(crate) http: Option<u16>,
+    /// The file asks for it, and not only `--dev`.
+    pub(crate) is_asked: bool,
 }
 
 /// IANA's port for RTMP.
@@ -165,6 +167,7 @@ pub(super) fn live(
     has_tls: bool,
 ) -> anyhow::Result<Option<Live>> {
     let nothing = LiveSection::default();
+    let is_asked = section.is_some();
     let section = match section {
         Some(section) => section,
         None if options.dev => &nothing,
@@ -194,6 +197,7 @@ pub(super) fn live(
         rtmp: port(&section.rtmp, Some(RTMP_PORT)),
         rtmps,
         http: port(&section.http, Some(HTTP_PORT)),
+        is_asked,
     }))
 }
 

@@ -32,6 +32,6 @@ pub(super) async fn pull(url: String, mut intake: Intake) -> Result<(), Failure>
                 debug!(%error, "a tag of an origin is left out");
             }
         }
-        intake.take(items.drain(..))?;
+        intake.take(&mut items)?;
     }
 }

@@ -5,6 +5,7 @@ use media::Name;
 use vhost::{AddressError, Place, Protocol, Query};
 
 use super::Failure;
+use crate::feed::feed;
 use crate::{Desk, Publishing, Visit};
 
 /// Tracks that come before the first frame; more than a stream can have.
@@ -17,7 +18,7 @@ pub(super) struct Intake {
     protocol: Protocol,
     publishing: Option<Publishing>,
     /// What came before the first frame.
-    early: Vec<media::Track>,
+    early: Vec<Item>,
     on_frame: Box<dyn Fn() + Send>,
 }
 
@@ -33,25 +34,18 @@ impl Intake {
     }
 
     /// Takes what came together.
-    pub(super) fn take(&mut self, items: impl IntoIterator<Item = Item>) -> Result<(), Failure> {
-        for item in items {
-            match item {
-                Item::Track(track) => match &self.publishing {
-                    Some(publishing) => publishing.set_track(track).map_err(|_| self.over())?,
-                    None if self.early.len() < MAX_EARLY => self.early.push(track),
-                    None => {}
-                },
-                Item::Frame(frame) => {
-                    if self.publishing.is_none() {
-                        self.begin()?;
-                    }
-                    if let Some(publishing) = &self.publishing {
-                        publishing.push([frame]).map_err(|_| self.over())?;
-                    }
-                }
-            }
+    pub(super) fn take(&mut self, items: &mut Vec<Item>) -> Result<(), Failure> {
+        if self.publishing.is_none() {
+            let Some(first) = items.iter().position(|item| matches!(item, Item::Frame(_))) else {
+                self.early.append(items);
+                self.early.truncate(MAX_EARLY);
+                return Ok(());
+            };
+            self.early.extend(items.drain(..first));
+            self.begin()?;
         }
-        Ok(())
+        let Some(publishing) = &self.publishing else { return Ok(()) };
+        feed(publishing, items.drain(..)).map_err(|_| self.over())
     }
 
     /// Waits until the stream is called away; for ever before it began.
@@ -68,9 +62,7 @@ impl Intake {
         let place = Place { name: self.name.clone(), app };
         let visit = Visit { place, query: Query::default(), protocol: self.protocol, address: None };
         let publishing = self.desk.adopt(visit)?;
-        for track in self.early.drain(..) {
-            publishing.set_track(track).map_err(|_| Failure::Over("replaced"))?;
-        }
+        feed(&publishing, self.early.drain(..)).map_err(|_| Failure::Over("replaced"))?;
         self.publishing = Some(publishing);
         (self.on_frame)();
         Ok(())

@@ -1,0 +1,140 @@
+//! Fan-out: the players of one stream, written in sweeps.
+//!
+//! Owns: the sockets of players over TCP. When the stream has something new, the sweep takes the stream's lock
+//! once, finds for every player what it has not had, and then writes to each socket without waiting: one
+//! vectored write of bytes that all players share. No player has a task, a lock or a wake-up of its own; a
+//! socket that takes no more is tried again with the next sweep, and its player jumps ahead when it is too far
+//! behind.
+
+mod seat;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use media::{Name, Shared};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::forms::Forms;
+
+pub(crate) use seat::{Form, Seat, Socket};
+
+/// Without anything new: how soon departures are noticed and full sockets tried again.
+const TICK: Duration = Duration::from_millis(250);
+
+/// The way to the sweeps of one stream: as many as the machine has cores, once there are players for them.
+#[derive(Debug)]
+struct Fan {
+    source: Source,
+    sweeps: Vec<mpsc::UnboundedSender<Seat>>,
+    next: usize,
+}
+
+/// What a sweep is told of its stream.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    pub(crate) stream: Shared,
+    pub(crate) forms: Forms,
+    pub(crate) bell: watch::Receiver<u64>,
+}
+
+impl Fan {
+    fn new(source: Source) -> Self {
+        let count = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { source, sweeps: Vec::with_capacity(count), next: 0 }
+    }
+
+    /// Gives a player to the sweep that has waited longest for one; back if there is none to take it.
+    fn take(&mut self, seat: Seat) -> Option<Seat> {
+        if self.sweeps.len() < self.sweeps.capacity() {
+            let (sender, inbox) = mpsc::unbounded_channel();
+            tokio::spawn(sweep(self.source.clone(), inbox));
+            self.sweeps.push(sender);
+        }
+        let at = self.next % self.sweeps.len().max(1);
+        self.next = self.next.wrapping_add(1);
+        match self.sweeps.get(at) {
+            Some(sweep) => sweep.send(seat).err().map(|refused| refused.0),
+            None => Some(seat),
+        }
+    }
+}
+
+/// The fans of all streams.
+#[derive(Debug, Default)]
+pub(crate) struct Fans(HashMap<Name, Fan>);
+
+impl Fans {
+    /// Gives a player to its stream's sweeps. One that comes back is to be dropped, but not under the hub's
+    /// lock, which it takes.
+    #[must_use]
+    pub(crate) fn take(&mut self, seat: Seat) -> Option<Seat> {
+        if seat.is_over() {
+            return Some(seat);
+        }
+        let source = seat.source();
+        let fan = self.0.entry(seat.name().clone()).or_insert_with(|| Fan::new(source.clone()));
+        if !fan.source.stream.is(&source.stream) {
+            // Of a stream of the same name that is gone.
+            *fan = Fan::new(source);
+        }
+        fan.take(seat)
+    }
+
+    /// The stream is gone: its sweeps end with their last player.
+    pub(crate) fn remove(&mut self, name: &Name) {
+        self.0.remove(name);
+    }
+}
+
+/// One sweep's life: until nobody can come any more and everybody has left.
+async fn sweep(source: Source, mut inbox: mpsc::UnboundedReceiver<Seat>) {
+    let Source { stream, forms, mut bell } = source;
+    let mut seats: Vec<Seat> = Vec::new();
+    let mut is_open = true;
+    let mut last = Instant::now();
+    loop {
+        if seats.is_empty() {
+            // Frames that nobody gets wake nobody.
+            match inbox.recv().await {
+                Some(seat) => seats.push(seat),
+                None => return,
+            }
+        } else {
+            let merge = seats.iter().map(|seat| seat.merge_latency).min().unwrap_or_default();
+            tokio::select! {
+                seat = inbox.recv(), if is_open => match seat {
+                    Some(seat) => seats.push(seat),
+                    None => is_open = false,
+                },
+                changed = bell.changed() => match changed {
+                    Ok(()) if merge.is_zero() => {}
+                    Ok(()) => tokio::time::sleep_until(last + merge).await,
+                    // The stream is gone; its players are on their way out.
+                    Err(_) => tokio::time::sleep(TICK).await,
+                },
+                () = tokio::time::sleep(TICK) => {}
+            }
+        }
+        while let Ok(seat) = inbox.try_recv() {
+            seats.push(seat);
+        }
+        last = Instant::now();
+        bell.mark_unchanged();
+        seats.iter_mut().for_each(Seat::listen);
+        gather(&stream, &forms, &mut seats);
+        let now = Instant::now();
+        seats.iter_mut().for_each(|seat| seat.write(now));
+        // Dropping a seat takes the hub's lock; the stream's is not held here.
+        seats.retain(|seat| !seat.is_done());
+    }
+}
+
+/// Finds for every player what it has not had, with one lock for all.
+fn gather(stream: &Shared, forms: &Forms, seats: &mut [Seat]) {
+    let mut stream = stream.lock();
+    let mut forms = forms.lock();
+    for seat in seats {
+        seat.gather(&mut stream, &mut forms);
+    }
+}

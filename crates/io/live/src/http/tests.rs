@@ -1,0 +1,129 @@
+use container::flv::Demuxer;
+use flv::{Ingest, Item};
+use vhost::Policy;
+
+use super::*;
+use crate::testbed::{PATIENCE, desk, listener, number, picture, publish};
+
+async fn served(desk: &Desk) -> SocketAddr {
+    let (listener, address) = listener().await;
+    tokio::spawn(serve(desk.clone(), listener, None, std::future::pending()));
+    address
+}
+
+/// Sends a request; the head of the answer, and what follows on the socket.
+async fn ask(address: SocketAddr, request: &str) -> (String, BytesMut, TcpStream) {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    socket.write_all(format!("{request}\r\nHost: {address}\r\n\r\n").as_bytes()).await.unwrap();
+    let mut bytes = BytesMut::new();
+    let end = loop {
+        if let Some(at) = bytes.windows(4).position(|end| end == b"\r\n\r\n") {
+            break at + 4;
+        }
+        let n = tokio::time::timeout(PATIENCE, socket.read_buf(&mut bytes)).await.unwrap().unwrap();
+        assert!(n > 0, "closed without an answer");
+    };
+    let head = String::from_utf8(bytes.split_to(end).to_vec()).unwrap();
+    (head, bytes, socket)
+}
+
+async fn status(address: SocketAddr, request: &str) -> u16 {
+    let (head, ..) = ask(address, request).await;
+    head.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_stream_is_played_as_a_file_without_end() {
+    let desk = desk(|_| {});
+    let address = served(&desk).await;
+    let publishing = publish(&desk, "demo").await;
+    publishing.push((0..30).map(|n| picture(n, 100))).unwrap();
+    let (head, rest, mut socket) = ask(address, "GET /live/demo.flv HTTP/1.1").await;
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\nContent-Type: video/x-flv\r\n"), "{head}");
+    assert!(head.contains("Access-Control-Allow-Origin: *\r\n"));
+    publishing.push((30..60).map(|n| picture(n, 100_000))).unwrap();
+    let (mut demuxer, mut ingest, mut items) = (Demuxer::default(), Ingest::default(), Vec::new());
+    demuxer.push(&rest);
+    let mut pictures = Vec::new();
+    while pictures.len() < 60 {
+        let mut bytes = BytesMut::with_capacity(65536);
+        tokio::time::timeout(PATIENCE, socket.read_buf(&mut bytes)).await.unwrap().unwrap();
+        demuxer.push(&bytes);
+        while let Some((header, body)) = demuxer.poll().unwrap() {
+            ingest.tag(header.kind, header.timestamp, &body, &mut items).unwrap();
+        }
+        pictures.extend(items.drain(..).filter_map(|item| match item {
+            Item::Frame(frame) => Some(number(&frame)),
+            Item::Track(_) => None,
+        }));
+    }
+    assert_eq!(pictures, (0..60).collect::<Vec<_>>());
+    // When the stream ends for good, so does the file.
+    assert!(desk.kick_player(desk.streams()[0].players[0].id));
+    let mut rest = Vec::new();
+    tokio::time::timeout(PATIENCE, socket.read_to_end(&mut rest)).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_is_played_over_a_websocket() {
+    use futures_util::StreamExt as _;
+    use tokio_tungstenite::tungstenite::Message;
+    let desk = desk(|_| {});
+    let address = served(&desk).await;
+    let publishing = publish(&desk, "demo").await;
+    // Lengths on either side of what one and two bytes can say.
+    publishing.push([picture(0, 10), picture(1, 200), picture(2, 70_000)]).unwrap();
+    let url = format!("ws://{address}/d/live/demo.flv");
+    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+    let (mut demuxer, mut ingest, mut items) = (Demuxer::default(), Ingest::default(), Vec::new());
+    let mut pictures = Vec::new();
+    while pictures.len() < 3 {
+        let message = tokio::time::timeout(PATIENCE, socket.next()).await.unwrap().unwrap().unwrap();
+        let Message::Binary(bytes) = message else { panic!("{message:?}") };
+        demuxer.push(&bytes);
+        while let Some((header, body)) = demuxer.poll().unwrap() {
+            ingest.tag(header.kind, header.timestamp, &body, &mut items).unwrap();
+        }
+        pictures.extend(items.drain(..).filter_map(|item| match item {
+            Item::Frame(frame) => Some((number(&frame), frame.payload.len())),
+            Item::Track(_) => None,
+        }));
+    }
+    assert_eq!(pictures, [(0, 10), (1, 200), (2, 70_000)]);
+    let mut events = desk.events();
+    socket.close(None).await.unwrap();
+    let left = tokio::time::timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
+    assert!(matches!(left, media::Event::Left { .. }));
+}
+
+#[tokio::test]
+async fn every_refusal_has_its_status() {
+    let desk = desk(|app| app.play = Policy::Open);
+    let address = served(&desk).await;
+    let publishing = publish(&desk, "demo").await;
+    publishing.push([picture(0, 10)]).unwrap();
+    for (request, wanted) in [
+        ("GET /live/other.flv HTTP/1.1", 404),
+        ("GET /nope/demo.flv HTTP/1.1", 404),
+        ("GET /live/demo/index.html HTTP/1.1", 404),
+        ("GET /live/..%2fdemo/a.flv HTTP/1.1", 400),
+        ("GET / HTTP/1.1", 400),
+        ("POST /live/demo.flv HTTP/1.1", 405),
+        ("OPTIONS /live/demo.flv HTTP/1.1", 204),
+        ("HEAD /live/demo.flv HTTP/1.1", 200),
+        ("nonsense", 400),
+    ] {
+        assert_eq!(status(address, request).await, wanted, "{request}");
+    }
+    let endless = format!("GET /live/demo.flv HTTP/1.1\r\nX: {}", "x".repeat(20_000));
+    assert_eq!(status(address, &endless).await, 400);
+    let closed = crate::testbed::desk(|app| app.play = Policy::Token);
+    let address = served(&closed).await;
+    let _publishing = publish(&closed, "demo").await;
+    assert_eq!(status(address, "GET /live/demo.flv HTTP/1.1").await, 401);
+    assert_eq!(status(address, "GET /live/demo.flv?token=a.b.c HTTP/1.1").await, 401);
+    let off = crate::testbed::desk(|app| app.protocols.switch(Protocol::Flv, false));
+    let address = served(&off).await;
+    let _publishing = publish(&off, "demo").await;
+    assert_eq!(status(address, "GET /live/demo.flv HTTP/1.1").await, 403);
+}

@@ -1,0 +1,262 @@
+use ::rtmp::client::{self, Client, Purpose, Target};
+use flv::Item;
+use media::Name;
+use vhost::Policy;
+
+use super::*;
+use crate::testbed::{PATIENCE, desk, listener, number, picture, publish};
+
+/// A client on a socket.
+struct Peer {
+    socket: TcpStream,
+    client: Client,
+    ingest: Ingest,
+    items: Vec<Item>,
+}
+
+impl Peer {
+    async fn connect(address: SocketAddr, path: &str, purpose: Purpose) -> Self {
+        let socket = TcpStream::connect(address).await.unwrap();
+        let target = Target::parse(&format!("rtmp://{address}/{path}")).unwrap();
+        let client = Client::new(target, purpose, random());
+        let mut peer = Self { socket, client, ingest: Ingest::default(), items: Vec::new() };
+        peer.flush().await;
+        peer
+    }
+
+    async fn flush(&mut self) {
+        let bytes = self.client.take_output();
+        self.socket.write_all(&bytes).await.unwrap();
+    }
+
+    /// The next thing that the server says; none when it has closed the connection.
+    async fn said(&mut self) -> Option<client::Event> {
+        let next = async {
+            loop {
+                if let Some(event) = self.client.poll_event() {
+                    return Some(event);
+                }
+                let mut bytes = [0; 4096];
+                let n = self.socket.read(&mut bytes).await.unwrap_or(0);
+                if n == 0 {
+                    return None;
+                }
+                self.client.push(&bytes[..n]).unwrap();
+                let bytes = self.client.take_output();
+                self.socket.write_all(&bytes).await.unwrap();
+            }
+        };
+        tokio::time::timeout(PATIENCE, next).await.unwrap()
+    }
+
+    async fn started(&mut self) {
+        assert_eq!(self.said().await, Some(client::Event::Started));
+    }
+
+    /// The number of the next picture that comes.
+    async fn picture(&mut self) -> i64 {
+        loop {
+            while let Some(item) = (!self.items.is_empty()).then(|| self.items.remove(0)) {
+                if let Item::Frame(frame) = item {
+                    return number(&frame);
+                }
+            }
+            match self.said().await.expect("the connection stays") {
+                client::Event::Media(media) => {
+                    self.ingest.tag(media.kind, media.timestamp, &media.body, &mut self.items).unwrap();
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn send(&mut self, n: i64) {
+        let mut stream = media::Stream::new(media::Config::default());
+        let session = stream.begin(crate::now());
+        stream.set_track(session, crate::testbed::track()).unwrap();
+        let mut frame = picture(n, 100);
+        stream.push(session, crate::now(), media::Frame { key: true, ..frame.clone() }).unwrap();
+        let headers = stream.headers().unwrap();
+        if n == 0 {
+            for (kind, body) in ::rtmp::egress::configs(headers) {
+                self.client.send(kind, 0, &body);
+            }
+        }
+        frame.key = n % 25 == 0;
+        let (kind, body) = ::rtmp::egress::body(headers, &frame).unwrap();
+        self.client.send(kind, flv::egress::timestamp(frame.dts), &body);
+    }
+}
+
+async fn served(desk: &Desk) -> SocketAddr {
+    let (listener, address) = listener().await;
+    tokio::spawn(serve(desk.clone(), listener, None, std::future::pending()));
+    address
+}
+
+#[tokio::test]
+async fn what_is_published_is_played_by_many() {
+    let desk = desk(|_| {});
+    let address = served(&desk).await;
+    let mut publisher = Peer::connect(address, "live/demo", Purpose::Publish).await;
+    publisher.started().await;
+    let mut players = Vec::new();
+    for _ in 0..5 {
+        let mut player = Peer::connect(address, "d/live/demo", Purpose::Play).await;
+        player.started().await;
+        players.push(player);
+    }
+    for n in 0..60 {
+        publisher.send(n);
+    }
+    publisher.flush().await;
+    for player in &mut players {
+        for n in 0..60 {
+            assert_eq!(player.picture().await, n);
+        }
+    }
+    // One who comes later begins at a key frame, at once.
+    let mut late = Peer::connect(address, "live/demo?latency=0", Purpose::Play).await;
+    late.started().await;
+    assert_eq!(late.picture().await, 50);
+    let info = desk.stream(&Name::new("d", "live", "demo").unwrap()).unwrap();
+    assert_eq!((info.players.len(), info.publisher.unwrap().offer.label), (6, "rtmp"));
+}
+
+#[tokio::test]
+async fn a_publisher_killed_and_back_is_played_on() {
+    let desk = desk(|_| {});
+    let address = served(&desk).await;
+    let mut publisher = Peer::connect(address, "live/demo", Purpose::Publish).await;
+    publisher.started().await;
+    publisher.send(0);
+    publisher.flush().await;
+    let mut player = Peer::connect(address, "live/demo", Purpose::Play).await;
+    player.started().await;
+    assert_eq!(player.picture().await, 0);
+    drop(publisher);
+    let mut publisher = Peer::connect(address, "live/demo", Purpose::Publish).await;
+    publisher.started().await;
+    for n in [0, 1, 2] {
+        publisher.send(n);
+    }
+    publisher.flush().await;
+    assert_eq!((player.picture().await, player.picture().await), (0, 1));
+}
+
+#[tokio::test]
+async fn refusals_are_said_and_the_connection_ends() {
+    let desk = desk(|app| {
+        app.publish = Policy::Token;
+        app.play = Policy::Open;
+    });
+    let address = served(&desk).await;
+    for (path, purpose, code) in [
+        ("live/demo", Purpose::Play, "NetStream.Play.StreamNotFound"),
+        ("nope/demo", Purpose::Play, "NetStream.Play.StreamNotFound"),
+        ("live/demo", Purpose::Publish, "NetStream.Publish.Denied"),
+        ("live/demo?token=a.b.c", Purpose::Publish, "NetStream.Publish.Denied"),
+        ("live/..", Purpose::Publish, "NetStream.Publish.Denied"),
+    ] {
+        let mut peer = Peer::connect(address, path, purpose).await;
+        let Some(client::Event::Ended { code: said, .. }) = peer.said().await else { panic!("{path}") };
+        assert_eq!(said, code, "{path}");
+        assert_eq!(peer.said().await, None, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_kicked_or_replaced_is_told_and_closed() {
+    let desk = desk(|_| {});
+    let address = served(&desk).await;
+    let mut first = Peer::connect(address, "live/demo", Purpose::Publish).await;
+    first.started().await;
+    let mut second = Peer::connect(address, "live/demo", Purpose::Publish).await;
+    second.started().await;
+    assert!(
+        matches!(first.said().await, Some(client::Event::Ended { description, .. }) if description == "replaced")
+    );
+    assert_eq!(first.said().await, None);
+    let mut player = Peer::connect(address, "live/demo", Purpose::Play).await;
+    player.started().await;
+    let name = Name::new("d", "live", "demo").unwrap();
+    let id = desk.stream(&name).unwrap().players[0].id;
+    assert!(desk.kick_player(id));
+    // Behind what every player is told first.
+    let mut said = player.said().await;
+    while matches!(said, Some(client::Event::Media(_))) {
+        said = player.said().await;
+    }
+    assert!(
+        matches!(&said, Some(client::Event::Ended { description, .. }) if description == "kicked"),
+        "{said:?}"
+    );
+    assert_eq!(player.said().await, None);
+}
+
+#[tokio::test]
+async fn a_player_that_stops_reading_jumps_ahead_and_nobody_else_notices() {
+    let desk = desk(|app| app.stream.content_latency = Duration::from_secs(1));
+    let address = served(&desk).await;
+    let publishing = publish(&desk, "demo").await;
+    publishing.push([picture(0, 100)]).unwrap();
+    let mut stopped = Peer::connect(address, "live/demo", Purpose::Play).await;
+    let mut other = Peer::connect(address, "live/demo", Purpose::Play).await;
+    stopped.started().await;
+    other.started().await;
+    assert_eq!((stopped.picture().await, other.picture().await), (0, 0));
+    // When: more than sockets hold is sent, while only one of them reads.
+    for n in 1..=400 {
+        publishing.push([picture(n, 100_000)]).unwrap();
+        assert_eq!(other.picture().await, n);
+    }
+    // Then: the other reads on, to what it had; and then to a key frame near the live edge.
+    let mut last = 0;
+    let jump = loop {
+        let next = stopped.picture().await;
+        if next != last + 1 {
+            break next;
+        }
+        last = next;
+    };
+    assert!(jump % 25 == 0 && jump >= 350, "from {last} to {jump}");
+    let info = desk.stream(&Name::new("d", "live", "demo").unwrap()).unwrap();
+    assert_eq!(info.stats.skipped, (jump - last - 1) as u64);
+}
+
+#[tokio::test]
+async fn players_that_leave_are_forgotten() {
+    let desk = desk(|_| {});
+    let address = served(&desk).await;
+    let publishing = publish(&desk, "demo").await;
+    publishing.push([picture(0, 100)]).unwrap();
+    let mut events = desk.events();
+    let mut player = Peer::connect(address, "live/demo", Purpose::Play).await;
+    player.picture_after_start().await;
+    drop(player);
+    let left = tokio::time::timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
+    assert!(matches!(left, media::Event::Left { why: media::Why::Left, .. }), "{left:?}");
+    assert!(desk.streams()[0].players.is_empty());
+}
+
+impl Peer {
+    async fn picture_after_start(&mut self) -> i64 {
+        self.started().await;
+        self.picture().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_a_handshake_holds_nothing_for_ever() {
+    let desk = desk(|_| {});
+    let address = served(&desk).await;
+    // What is not RTMP is closed at once.
+    let mut web = TcpStream::connect(address).await.unwrap();
+    web.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    assert_eq!(tokio::time::timeout(PATIENCE, web.read(&mut [0; 16])).await.unwrap().unwrap_or(0), 0);
+    // Half a handshake is closed in time.
+    let mut half = TcpStream::connect(address).await.unwrap();
+    half.write_all(&[3; 700]).await.unwrap();
+    let closed = tokio::time::timeout(PATIENCE, half.read(&mut [0; 16])).await.unwrap();
+    assert_eq!(closed.unwrap_or(0), 0);
+}

@@ -1,0 +1,62 @@
+//! What the tests of listeners share: a desk with an open application, and frames.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use media::{Frame, Picture, Shape, Ticks, Track, TrackId};
+use tokio::net::TcpListener;
+use vhost::{App, Directory, Domain, Policy, Protocol, Query};
+
+use crate::{Config, Desk, Publishing, Visit};
+
+/// Longer than anything here takes on a busy machine: it only ends a test that hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) fn desk(change: impl FnOnce(&mut App)) -> Desk {
+    let mut app = App { publish: Policy::Open, ..App::default() };
+    change(&mut app);
+    let apps = BTreeMap::from([("live".to_owned(), Arc::new(app))]);
+    let directory = Directory::new(vec![Domain { name: "d".into(), apps, auto: None }]);
+    let desk = Desk::new(Config { directory, ..Config::default() });
+    tokio::spawn(desk.clone().run(std::future::pending()));
+    desk
+}
+
+pub(crate) async fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+pub(crate) fn visit(desk: &Desk, stream: &str) -> Visit {
+    let place = desk.config().directory.stream("h", &format!("live/{stream}")).unwrap();
+    Visit { place, query: Query::default(), protocol: Protocol::Rtmp, address: None }
+}
+
+pub(crate) async fn publish(desk: &Desk, stream: &str) -> Publishing {
+    let publishing = desk.publish(visit(desk, stream)).await.unwrap();
+    publishing.set_track(track()).unwrap();
+    publishing
+}
+
+pub(crate) fn track() -> Track {
+    let shape = Shape::Video(Picture { width: 640, height: 360 });
+    let config = Bytes::from_static(b"avcC");
+    Track { id: TrackId::VIDEO, codec: codec::Kind::H264, config, shape }
+}
+
+/// The `n`th picture at 25 a second, a key frame each second; its payload of `len` bytes says which it is.
+pub(crate) fn picture(n: i64, len: usize) -> Frame {
+    let at = Ticks::from_millis(n * 40);
+    let mut payload = vec![0; len.max(8)];
+    payload[..8].copy_from_slice(&n.to_be_bytes());
+    Frame { track: TrackId::VIDEO, key: n % 25 == 0, dts: at, pts: at, payload: payload.into() }
+}
+
+/// Which picture a payload is of.
+pub(crate) fn number(frame: &Frame) -> i64 {
+    i64::from_be_bytes(frame.payload[..8].try_into().unwrap())
+}
