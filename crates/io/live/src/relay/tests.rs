@@ -130,3 +130,63 @@ async fn what_nobody_plays_is_let_go() {
     origin.await.unwrap();
     assert!(desk.streams().is_empty());
 }
+
+/// A server that speaks RTMP, whose desk it is.
+async fn rtmp_server() -> (Desk, String) {
+    let desk = crate::testbed::desk(|_| {});
+    let (listener, address) = crate::testbed::listener().await;
+    tokio::spawn(crate::rtmp::serve(desk.clone(), listener, None, std::future::pending()));
+    (desk, format!("rtmp://{address}/live"))
+}
+
+#[tokio::test]
+async fn a_stream_is_fetched_over_rtmp_and_forwarded_over_rtmp() {
+    use crate::testbed::{number, picture, publish};
+    // Given: an origin where it is published, one in the middle, and one to which the middle forwards.
+    let (origin, origin_url) = rtmp_server().await;
+    let (last, last_url) = rtmp_server().await;
+    let publishing = publish(&origin, "demo").await;
+    publishing.push((0..10).map(|n| picture(n, 5000))).unwrap();
+    let middle = crate::testbed::desk(|app| {
+        app.pull = vec![Origin {
+            protocol: Protocol::Rtmp,
+            url: origin_url,
+            interval: Duration::from_secs(1),
+            max_retry: 3,
+        }];
+        app.push = vec![vhost::Push { url: last_url }];
+    });
+    tokio::spawn(run(middle.clone(), std::future::pending()));
+    // When: somebody plays it in the middle.
+    let mut began = last.events();
+    let mut playing = middle.play(crate::testbed::visit(&middle, "demo")).await.unwrap();
+    let mut cursor = playing.cursor();
+    until(&mut playing, &mut cursor, &picture(9, 5000).payload).await;
+    // Then: it comes to the last, and goes on there.
+    let started = tokio::time::timeout(crate::testbed::PATIENCE, began.recv()).await.unwrap().unwrap();
+    assert!(matches!(started, Event::Started { .. }));
+    let mut at_last = last.play(crate::testbed::visit(&last, "demo")).await.unwrap();
+    let mut cursor = at_last.cursor();
+    publishing.push((10..60).map(|n| picture(n, 5000))).unwrap();
+    until(&mut at_last, &mut cursor, &picture(59, 5000).payload).await;
+    let stream = at_last.stream().lock();
+    let numbers: Vec<_> =
+        stream.frames(stream.base()..stream.head()).map(|(_, frame)| number(frame)).collect();
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
+    assert_eq!(stream.headers().unwrap().tracks[0].config, crate::testbed::track().config);
+}
+
+#[tokio::test]
+async fn an_origin_that_refuses_is_followed_by_the_next() {
+    let (empty, empty_url) = rtmp_server().await;
+    let (url, _alive, _task) = origin(b"two").await;
+    let desk = crate::testbed::desk(|app| {
+        let origin = |protocol, url| Origin { protocol, url, interval: Duration::from_secs(1), max_retry: 0 };
+        app.pull = vec![origin(Protocol::Rtmp, empty_url), origin(Protocol::Flv, url)];
+    });
+    tokio::spawn(run(desk.clone(), std::future::pending()));
+    let mut playing = desk.play(visit(&desk)).await.unwrap();
+    let mut cursor = playing.cursor();
+    until(&mut playing, &mut cursor, b"two").await;
+    assert!(empty.streams().is_empty());
+}
