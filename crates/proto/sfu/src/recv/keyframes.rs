@@ -2,18 +2,27 @@
 
 use std::time::{Duration, Instant};
 
-/// One encoding's requests (PLI, RFC 4585 section 6.3.1). Many subscribers want; the publisher is asked
-/// once an interval.
+/// Time after which a request that no key frame has followed was probably lost. Encoders answer within a
+/// frame; what remains is the round trip.
+const ANSWER: Duration = Duration::from_millis(250);
+/// Requests without an answer after which a publisher is left alone until somebody wants again: it may have
+/// nothing to send.
+const MAX_UNANSWERED: u8 = 4;
+
+/// One encoding's requests (PLI, RFC 4585 section 6.3.1). Many subscribers want; a publisher that answers is
+/// asked once an interval, and one that does not sooner, because requests are lost as packets are.
 #[derive(Debug)]
 pub(crate) struct KeyFrames {
     interval: Duration,
     wanted: bool,
     asked: Option<Instant>,
+    /// Requests since the last key frame.
+    unanswered: u8,
 }
 
 impl KeyFrames {
     pub(crate) fn new(interval: Duration) -> Self {
-        Self { interval, wanted: false, asked: None }
+        Self { interval, wanted: false, asked: None, unanswered: 0 }
     }
 
     /// Somebody needs a key frame.
@@ -24,12 +33,15 @@ impl KeyFrames {
     /// One has come: all that waited are served.
     pub(crate) fn arrived(&mut self) {
         self.wanted = false;
+        self.unanswered = 0;
     }
 
     /// Whether to ask now.
     pub(crate) fn poll(&mut self, now: Instant) -> bool {
         let due = self.next().is_some_and(|at| at <= now);
         if due || (self.wanted && self.asked.is_none()) {
+            // A wish after a long silence begins anew.
+            self.unanswered = if self.unanswered < MAX_UNANSWERED { self.unanswered + 1 } else { 1 };
             self.wanted = false;
             self.asked = Some(now);
             return true;
@@ -37,9 +49,15 @@ impl KeyFrames {
         false
     }
 
-    /// When to ask next, if somebody waits; without an earlier request that is at once.
+    /// When to ask next, if there is a reason to; for the first wish of all that is at once.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.asked.filter(|_| self.wanted).map(|asked| asked + self.interval)
+        let asked = self.asked?;
+        if (1..MAX_UNANSWERED).contains(&self.unanswered) {
+            // Longer each time.
+            let patience = (ANSWER * (1 << (self.unanswered - 1))).min(self.interval);
+            return Some(asked + patience);
+        }
+        self.wanted.then(|| asked + self.interval)
     }
 
     /// Whether somebody waits.
@@ -62,10 +80,29 @@ mod tests {
         k.want();
         assert!(k.poll(at(0)));
         assert!(!k.poll(at(1)));
+        // When: it has been answered, and somebody else wants another.
+        k.arrived();
         k.want();
         assert_eq!(k.next(), Some(at(500)));
         assert!(!k.poll(at(499)));
         assert!(k.poll(at(500)));
+    }
+
+    #[test]
+    fn a_request_that_is_not_answered_is_repeated_a_few_times() {
+        let t0 = Instant::now();
+        let mut k = KeyFrames::new(Duration::from_millis(1000));
+        k.want();
+        let asked = |k: &mut KeyFrames, from: u64, to: u64| -> Vec<u64> {
+            (from..to).filter(|ms| k.poll(t0 + Duration::from_millis(*ms))).collect()
+        };
+        assert_eq!(asked(&mut k, 0, 10_000), [0, 250, 750, 1750]);
+        assert_eq!(k.next(), None);
+        // When: somebody wants again.
+        k.want();
+        assert_eq!(asked(&mut k, 10_000, 10_300), [10_000, 10_250]);
+        k.arrived();
+        assert_eq!(asked(&mut k, 10_300, 20_000), [] as [u64; 0]);
     }
 
     #[test]

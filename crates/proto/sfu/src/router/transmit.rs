@@ -11,6 +11,7 @@ use crate::api::PeerId;
 use crate::consumer::Egress;
 use crate::peer_state::Peer;
 use crate::producer::Home;
+use crate::recv::nack::Gap;
 
 /// Bytes of a datagram that a transport may write.
 const DATAGRAM: usize = 1500;
@@ -143,7 +144,10 @@ impl Router {
                 let Some(ssrc) = encoding.receive.ssrc else { continue };
                 if encoding.receive.nack.next().is_some_and(|due| due <= now.mono) {
                     self.scratch.clear();
-                    encoding.receive.nack.poll(now.mono, round_trip, &mut self.scratch);
+                    let gap = encoding.receive.nack.poll(now.mono, round_trip, &mut self.scratch);
+                    if gap == Gap::Lost && producer.track.kind == crate::Kind::Video {
+                        encoding.keys.want();
+                    }
                     let mut rest = self.scratch.as_slice();
                     while !rest.is_empty() {
                         let told = compound.add(peer, outbox, |b| b.nack(reporter, ssrc, rest));
