@@ -20,7 +20,7 @@ const HOMES: [(&str, &[&str]); 12] = [
     // Ciphers are `srtp`'s; the others take HMAC, digests or a TLS provider from the same library.
     ("aws-lc-rs", &["srtp", "peer", "rtmp", "auth", "api", "server"]),
     ("jsonwebtoken", &["auth"]),
-    ("livekit-protocol", &["signal", "api"]),
+    ("livekit-protocol", &["signal", "api", "client", "load"]),
     ("axum", &["api", "server"]),
     ("rust-embed", &["api"]),
     ("libc", &["net"]),

@@ -1,0 +1,77 @@
+//! What a participant has sent and received, in numbers.
+
+pub use crate::recv::VideoStats;
+
+/// What went out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// RTP packets, without repeats.
+    pub packets: u64,
+    /// Bytes of their datagrams.
+    pub bytes: u64,
+    /// Packets sent again on request.
+    pub repeats: u64,
+    /// Key frames that the far end asked for.
+    pub key_frames_asked: u64,
+}
+
+/// What came in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Received {
+    /// Packets that the sequence numbers promise.
+    pub expected: u64,
+    /// Packets that came as they were first sent.
+    pub packets: u64,
+    /// Bytes of their datagrams.
+    pub bytes: u64,
+    /// Packets that came by retransmission and were missing.
+    pub recovered: u64,
+    /// Sequence numbers asked for, repeats included.
+    pub nacked: u64,
+    /// Key frames asked for.
+    pub plis: u64,
+    /// Packets that would not open: forged, replayed or sealed wrongly.
+    pub unopened: u64,
+    /// Packets of streams that nobody told of.
+    pub unknown: u64,
+}
+
+/// All of a participant's, summed over its tracks.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Stats {
+    pub sent: Sent,
+    pub received: Received,
+    /// Of each video track that is received.
+    pub videos: Vec<VideoStats>,
+    /// Audio tracks that are received.
+    pub audios: usize,
+    /// Whole audio packets that are not what was sent.
+    pub corrupt_audio: u64,
+}
+
+impl Received {
+    /// Packets that were promised and came by no way.
+    pub fn lost(&self) -> u64 {
+        self.expected.saturating_sub(self.packets + self.recovered)
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.expected += other.expected;
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+        self.recovered += other.recovered;
+        self.nacked += other.nacked;
+        self.plis += other.plis;
+        self.unopened += other.unopened;
+        self.unknown += other.unknown;
+    }
+}
+
+impl Sent {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+        self.repeats += other.repeats;
+        self.key_frames_asked += other.key_frames_asked;
+    }
+}
