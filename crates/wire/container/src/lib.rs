@@ -5,3 +5,4 @@
 
 pub mod amf;
 pub mod flv;
+pub mod ts;

@@ -1,0 +1,108 @@
+//! Codecs' own framing in a transport stream.
+
+use bytes::{BufMut, BytesMut};
+use codec::Kind;
+
+const START_CODE: [u8; 4] = [0, 0, 0, 1];
+/// Access unit delimiters with any kind of slice behind them: H.264 section 7.3.2.4, H.265 section 7.3.2.5.
+const AUD_H264: [u8; 2] = [0x09, 0xf0];
+const AUD_H265: [u8; 3] = [0x46, 0x01, 0x50];
+/// Bytes of an ADTS header without its checksum.
+const ADTS_LEN: usize = 7;
+
+/// Appends a picture whose NAL units stand behind lengths of 4 bytes, as a decoder reads it from a byte
+/// stream: behind a delimiter and, at key frames, the parameter sets of `config` (avcC or hvcC). What a length
+/// promises and is not there is left out.
+pub fn annex_b(codec: Kind, config: &[u8], is_key: bool, mut nals: &[u8], out: &mut BytesMut) {
+    let delimiter = match codec {
+        Kind::H265 => &AUD_H265[..],
+        _ => &AUD_H264[..],
+    };
+    put_nal(delimiter, out);
+    if is_key {
+        match codec {
+            Kind::H265 => parameter_sets_h265(config, out),
+            _ => parameter_sets_h264(config, out),
+        };
+    }
+    while let Some((len, rest)) = nals.split_first_chunk::<4>() {
+        let len = u32::from_be_bytes(*len) as usize;
+        let Some((nal, rest)) = rest.split_at_checked(len) else { return };
+        nals = rest;
+        if !is_delimiter(codec, nal) {
+            put_nal(nal, out);
+        }
+    }
+}
+
+fn is_delimiter(codec: Kind, nal: &[u8]) -> bool {
+    let Some(first) = nal.first() else { return true };
+    match codec {
+        Kind::H265 => (first >> 1) & 0x3f == 35,
+        _ => first & 0x1f == 9,
+    }
+}
+
+fn put_nal(nal: &[u8], out: &mut BytesMut) {
+    out.put_slice(&START_CODE);
+    out.put_slice(nal);
+}
+
+/// Those of an `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15 section 5.3.3.1).
+fn parameter_sets_h264(config: &[u8], out: &mut BytesMut) -> Option<()> {
+    let (count, mut rest) = config.get(5..)?.split_first()?;
+    for _ in 0..count & 0x1f {
+        rest = sized_nal(rest, out)?;
+    }
+    let (count, mut rest) = rest.split_first()?;
+    for _ in 0..*count {
+        rest = sized_nal(rest, out)?;
+    }
+    Some(())
+}
+
+/// Those of an `HEVCDecoderConfigurationRecord` (ISO/IEC 14496-15 section 8.3.3.1).
+fn parameter_sets_h265(config: &[u8], out: &mut BytesMut) -> Option<()> {
+    let (arrays, mut rest) = config.get(22..)?.split_first()?;
+    for _ in 0..*arrays {
+        let ([_, high, low], list) = rest.split_first_chunk::<3>()?;
+        rest = list;
+        for _ in 0..u16::from_be_bytes([*high, *low]) {
+            rest = sized_nal(rest, out)?;
+        }
+    }
+    Some(())
+}
+
+fn sized_nal<'a>(bytes: &'a [u8], out: &mut BytesMut) -> Option<&'a [u8]> {
+    let (len, rest) = bytes.split_first_chunk::<2>()?;
+    let (nal, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
+    put_nal(nal, out);
+    Some(rest)
+}
+
+/// The ADTS header (ISO/IEC 13818-7 section 6.2) of an access unit of `len` bytes, from the first two bytes
+/// of its `AudioSpecificConfig`; none if either does not fit.
+pub fn adts_header(config: &[u8], len: usize) -> Option<[u8; ADTS_LEN]> {
+    let bits = u16::from_be_bytes(*config.first_chunk::<2>()?);
+    // ADTS knows four profiles; extensions such as HE-AAC signal themselves inside, and the core is LC.
+    let profile = match bits >> 11 {
+        object @ 1..=4 => object as u8 - 1,
+        _ => 1,
+    };
+    let rate = (bits >> 7 & 0x0f) as u8;
+    let channels = (bits >> 3 & 0x0f) as u8;
+    let total = u16::try_from(len + ADTS_LEN).ok().filter(|total| *total < 1 << 13)?;
+    if rate > 12 || channels > 7 {
+        return None;
+    }
+    Some([
+        0xff,
+        0xf1,
+        profile << 6 | rate << 2 | channels >> 2,
+        (channels & 3) << 6 | (total >> 11) as u8,
+        (total >> 3) as u8,
+        ((total & 7) as u8) << 5 | 0x1f,
+        0xfc,
+    ])
+}
