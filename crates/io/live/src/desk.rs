@@ -69,6 +69,7 @@ pub struct Desk(Arc<Inner>);
 struct Inner {
     config: RwLock<Arc<Config>>,
     state: Mutex<State>,
+    hls: crate::hls::Streams,
     /// A timer may be due earlier than was thought.
     timers: Notify,
     events: broadcast::Sender<Event>,
@@ -124,6 +125,7 @@ impl Desk {
         Self(Arc::new(Inner {
             config: RwLock::new(Arc::new(config)),
             state: Mutex::new(state),
+            hls: crate::hls::Streams::default(),
             timers: Notify::new(),
             events: broadcast::Sender::new(EVENTS),
             notices,
@@ -254,6 +256,18 @@ impl Desk {
         let stream = state.hub.find(name)?;
         let bell = state.shares.get(name)?.bell.subscribe();
         Some(Following { stream, bell })
+    }
+
+    pub(crate) fn hls(&self) -> &crate::hls::Streams {
+        &self.0.hls
+    }
+
+    /// Judges a player without letting it in, as for each file of a stream that is played in pieces.
+    pub(crate) fn judge_play(&self, visit: &Visit) -> Result<(), Refused> {
+        let config = self.config();
+        let access = Access { directory: &config.directory, keys: &config.keys };
+        access.judge(crate::now(), Action::Play, visit.protocol, &visit.place, &visit.query)?;
+        Ok(())
     }
 
     pub(crate) fn unpublish(&self, id: PublicationId) {

@@ -1,7 +1,7 @@
-//! HTTP-FLV and WebSocket-FLV on sockets.
+//! HTTP-FLV, WebSocket-FLV and HLS on sockets.
 //!
-//! Owns: a connection's one request, after which its socket goes to the stream's sweep. A body has no length
-//! and ends with the connection (RFC 9112 section 6.3).
+//! Owns: connections and their requests. One for FLV is the last: its body has no length and ends with the
+//! connection (RFC 9112 section 6.3), and the socket goes to the stream's sweep.
 
 mod head;
 
@@ -9,22 +9,24 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info};
-use vhost::{AddressError, Protocol, Query};
+use vhost::{Protocol, Query};
 
 use crate::fan::{Form, Seat, Socket};
 use crate::{Desk, Playing, Refused, Visit};
 use head::Head;
 
-/// For TLS, and for the head of a request.
-const HEAD_LIMIT: Duration = Duration::from_secs(10);
+/// For TLS, and for the head of a request; players of HLS ask every few seconds.
+const HEAD_LIMIT: Duration = Duration::from_secs(20);
 /// For an answer to leave.
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
+/// For a segment to leave.
+const BODY_LIMIT: Duration = Duration::from_secs(60);
 /// For the first frame of a stream that has to be fetched.
 const FIRST_LIMIT: Duration = Duration::from_secs(20);
 /// Bytes of a head.
@@ -62,10 +64,9 @@ pub async fn serve(
         let _ = socket.set_nodelay(true);
         let (desk, tls) = (desk.clone(), tls.clone());
         tokio::spawn(async move {
-            if let Err(gone) = connection(&desk, socket, tls, from).await {
+            if let Err(gone) = connection(&desk, socket, tls, from, permit).await {
                 debug!(%from, %gone, "http connection ended");
             }
-            drop(permit);
         });
     }
 }
@@ -75,18 +76,38 @@ async fn connection(
     socket: TcpStream,
     tls: Option<TlsAcceptor>,
     from: SocketAddr,
+    permit: OwnedSemaphorePermit,
 ) -> std::io::Result<()> {
+    let mut stranger = Some(permit);
     let mut socket: Box<dyn Socket> = match tls {
         None => Box::new(socket),
-        Some(tls) => Box::new(in_time(HEAD_LIMIT, tls.accept(socket)).await?),
+        Some(tls) => Box::new(in_time(WRITE_LIMIT, tls.accept(socket)).await?),
     };
-    let head = in_time(HEAD_LIMIT, read(&mut socket)).await?;
-    match head {
-        Some(head) if head.method == "OPTIONS" => answer(socket, 204, "").await,
-        Some(head) if head.method == "GET" || head.method == "HEAD" => play(desk, socket, head, from).await,
-        Some(_) => answer(socket, 405, "GET, HEAD or OPTIONS\n").await,
-        None => answer(socket, 400, "not a request\n").await,
+    let mut buffer = BytesMut::with_capacity(1024);
+    loop {
+        let Some(head) = in_time(HEAD_LIMIT, read(&mut socket, &mut buffer)).await? else {
+            return answer(&mut socket, 400, "not a request\n", false).await;
+        };
+        let is_kept = head.is_kept;
+        match head.method.as_str() {
+            "OPTIONS" => answer(&mut socket, 204, "", is_kept).await?,
+            "GET" | "HEAD" if is_flv(&head) => return play(desk, socket, head, from).await,
+            "GET" | "HEAD" => {
+                if file(desk, &mut socket, &head, from).await? {
+                    stranger = None;
+                }
+            }
+            _ => answer(&mut socket, 405, "GET, HEAD or OPTIONS\n", is_kept).await?,
+        }
+        if !is_kept {
+            drop(stranger);
+            return in_time(WRITE_LIMIT, socket.shutdown()).await;
+        }
     }
+}
+
+fn is_flv(head: &Head) -> bool {
+    head.target.split('?').next().is_some_and(|path| path.ends_with(".flv"))
 }
 
 async fn in_time<T>(limit: Duration, work: impl Future<Output = std::io::Result<T>>) -> std::io::Result<T> {
@@ -94,35 +115,76 @@ async fn in_time<T>(limit: Duration, work: impl Future<Output = std::io::Result<
 }
 
 /// Reads a head; none if it is not one, or too long.
-async fn read(socket: &mut Box<dyn Socket>) -> std::io::Result<Option<Head>> {
-    let mut buffer = BytesMut::with_capacity(1024);
+async fn read(socket: &mut Box<dyn Socket>, buffer: &mut BytesMut) -> std::io::Result<Option<Head>> {
     loop {
-        if socket.read_buf(&mut buffer).await? == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        match Head::parse(&buffer) {
+        match Head::parse(buffer) {
+            Ok(Some(head)) => {
+                buffer.advance(head.len);
+                return Ok(Some(head));
+            }
             Ok(None) if buffer.len() < MAX_HEAD => {}
-            Ok(head) => return Ok(head),
-            Err(_) => return Ok(None),
+            Ok(None) | Err(_) => return Ok(None),
+        }
+        if socket.read_buf(buffer).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
     }
 }
 
-async fn play(desk: &Desk, socket: Box<dyn Socket>, head: Head, from: SocketAddr) -> std::io::Result<()> {
-    let visit = match visit(desk, &head, from) {
-        Ok(visit) => visit,
-        Err(refused) => return refuse(socket, &refused).await,
+/// Answers a request for a playlist or a piece of a stream; whether it was let in.
+async fn file(
+    desk: &Desk,
+    socket: &mut Box<dyn Socket>,
+    head: &Head,
+    from: SocketAddr,
+) -> std::io::Result<bool> {
+    let found = match visit(desk, head, from) {
+        Ok((visit, file)) => crate::hls::file(desk, visit, &file).await,
+        Err(refused) => Err(refused),
     };
-    let mut playing = match desk.play(visit).await {
+    let file = match found {
+        Ok(file) => file,
+        Err(refused) => return refuse(socket, &refused, head.is_kept).await.map(|()| false),
+    };
+    let length: usize = file.pieces.iter().map(Bytes::len).sum();
+    let cache = if file.is_lasting { "max-age=60" } else { "no-cache" };
+    let connection = connection_header(head.is_kept);
+    let mut pieces = vec![Bytes::from(format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: {}\r\nContent-Length: {length}\r\nCache-Control: {cache}\r\n\
+         {OPEN}{connection}\r\n",
+        file.content_type
+    ))];
+    if head.method == "GET" {
+        pieces.extend(file.pieces);
+    }
+    let write = async {
+        for mut piece in pieces {
+            socket.write_all_buf(&mut piece).await?;
+        }
+        socket.flush().await
+    };
+    in_time(BODY_LIMIT, write).await.map(|()| true)
+}
+
+fn connection_header(is_kept: bool) -> &'static str {
+    if is_kept { "Connection: keep-alive\r\n" } else { "Connection: close\r\n" }
+}
+
+async fn play(desk: &Desk, mut socket: Box<dyn Socket>, head: Head, from: SocketAddr) -> std::io::Result<()> {
+    let admitted = match visit(desk, &head, from) {
+        Ok((visit, _)) => desk.play(visit).await,
+        Err(refused) => Err(refused),
+    };
+    let mut playing = match admitted {
         Ok(playing) => playing,
-        Err(refused) => return refuse(socket, &refused).await,
+        Err(refused) => return refuse(&mut socket, &refused, false).await,
     };
     if !has_begun(&mut playing).await {
-        return answer(socket, 404, "404 the stream cannot be fetched\n").await;
+        return answer(&mut socket, 404, "404 the stream cannot be fetched\n", false).await;
     }
     info!(stream = %playing.place().name, %from, "played over http");
     if head.method == "HEAD" {
-        return answer(socket, 200, "").await;
+        return answer(&mut socket, 200, "", false).await;
     }
     let (form, first) = match &head.websocket {
         Some(key) => (Form::FlvMessages, upgrade(key)),
@@ -132,14 +194,16 @@ async fn play(desk: &Desk, socket: Box<dyn Socket>, head: Head, from: SocketAddr
     Ok(())
 }
 
-fn visit(desk: &Desk, head: &Head, from: SocketAddr) -> Result<Visit, Refused> {
+/// Who comes, for which file.
+fn visit(desk: &Desk, head: &Head, from: SocketAddr) -> Result<(Visit, String), Refused> {
     let (path, query) = head.target.split_once('?').unwrap_or((&head.target, ""));
     let found = desk.config().directory.file(&head.host, path)?;
-    if !found.file.ends_with(".flv") {
-        return Err(AddressError::UnknownFile.into());
-    }
+    let protocol = match found.file.ends_with(".flv") {
+        true => Protocol::Flv,
+        false => crate::hls::protocol(&found.place.app),
+    };
     let query = Query::parse(query);
-    Ok(Visit { place: found.place, query, protocol: Protocol::Flv, address: Some(from) })
+    Ok((Visit { place: found.place, query, protocol, address: Some(from) }, found.file))
 }
 
 /// Whether there is a frame, or comes one in time: an answer cannot be taken back.
@@ -164,12 +228,12 @@ fn upgrade(key: &str) -> Bytes {
     head.into()
 }
 
-async fn refuse(socket: Box<dyn Socket>, refused: &Refused) -> std::io::Result<()> {
+async fn refuse(socket: &mut Box<dyn Socket>, refused: &Refused, is_kept: bool) -> std::io::Result<()> {
     let status = refused.status();
-    answer(socket, status, &format!("{status} {refused}\n")).await
+    answer(socket, status, &format!("{status} {refused}\n"), is_kept).await
 }
 
-async fn answer(mut socket: Box<dyn Socket>, status: u16, text: &str) -> std::io::Result<()> {
+async fn answer(socket: &mut Box<dyn Socket>, status: u16, text: &str, is_kept: bool) -> std::io::Result<()> {
     let reason = match status {
         200 => "OK",
         204 => "No Content",
@@ -186,10 +250,11 @@ async fn answer(mut socket: Box<dyn Socket>, status: u16, text: &str) -> std::io
         200 => "Content-Type: video/x-flv\r\n".to_owned(),
         _ => format!("Content-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n", text.len()),
     };
-    let head = format!("HTTP/1.1 {status} {reason}\r\n{body}{OPEN}Connection: close\r\n\r\n{text}");
+    let connection = connection_header(is_kept);
+    let head = format!("HTTP/1.1 {status} {reason}\r\n{body}{OPEN}{connection}\r\n{text}");
     let write = async {
         socket.write_all(head.as_bytes()).await?;
-        socket.shutdown().await
+        if is_kept { socket.flush().await } else { socket.shutdown().await }
     };
     in_time(WRITE_LIMIT, write).await
 }

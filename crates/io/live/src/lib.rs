@@ -9,6 +9,7 @@ mod desk;
 mod fan;
 mod feed;
 mod forms;
+mod hls;
 pub mod http;
 pub mod relay;
 pub mod rtmp;

@@ -12,6 +12,10 @@ pub(super) struct Head {
     pub(super) host: String,
     /// The key of a WebSocket's handshake (RFC 6455 section 4.2.1), where one is wanted.
     pub(super) websocket: Option<String>,
+    /// The connection may be used again.
+    pub(super) is_kept: bool,
+    /// Bytes of the head.
+    pub(super) len: usize,
 }
 
 impl Head {
@@ -19,15 +23,24 @@ impl Head {
     pub(super) fn parse(bytes: &[u8]) -> Result<Option<Self>, httparse::Error> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut request = httparse::Request::new(&mut headers);
-        if request.parse(bytes)?.is_partial() {
-            return Ok(None);
-        }
+        let httparse::Status::Complete(len) = request.parse(bytes)? else { return Ok(None) };
         let header = |name: &str| {
             let found = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
             std::str::from_utf8(found.value).ok().map(str::trim)
         };
         let wants_websocket = header("upgrade").is_some_and(|to| to.eq_ignore_ascii_case("websocket"));
+        let says = |word: &str| {
+            let options = header("connection").unwrap_or_default().split(',');
+            options.map(str::trim).any(|option| option.eq_ignore_ascii_case(word))
+        };
+        // A body would stand where the next request is looked for.
+        let has_body = header("content-length").is_some_and(|length| length != "0")
+            || header("transfer-encoding").is_some();
+        let is_kept =
+            !has_body && if request.version == Some(1) { !says("close") } else { says("keep-alive") };
         Ok(Some(Self {
+            is_kept,
+            len,
             method: request.method.unwrap_or_default().to_owned(),
             target: request.path.unwrap_or_default().to_owned(),
             host: header("host").unwrap_or_default().to_owned(),
@@ -51,6 +64,10 @@ mod tests {
         assert_eq!((head.host.as_str(), head.websocket), ("example.org:8080", None));
         let text = b"GET /a HTTP/1.1\r\nUpgrade: WebSocket\r\nSec-WebSocket-Key: k\r\n\r\n";
         assert_eq!(Head::parse(text).unwrap().unwrap().websocket.as_deref(), Some("k"));
+        let kept = |text: &[u8]| Head::parse(text).unwrap().unwrap().is_kept;
+        assert!(kept(b"GET / HTTP/1.1\r\n\r\n") && kept(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"));
+        assert!(!kept(b"GET / HTTP/1.1\r\nConnection: Close\r\n\r\n") && !kept(b"GET / HTTP/1.0\r\n\r\n"));
+        assert!(!kept(b"GET / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello"));
         for bad in [&b"\x03rtmp"[..], b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"] {
             assert!(Head::parse(bad).is_err());
         }
