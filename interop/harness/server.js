@@ -132,7 +132,7 @@ export class Server {
   }
 }
 
-function freeTcpPort() {
+export function freeTcpPort() {
   return new Promise((ready, failed) => {
     const probe = createServer();
     probe.once("error", failed);

@@ -274,10 +274,9 @@ impl Segmenter {
         }
     }
 
-    /// Whether there is anything to be played.
+    /// Whether there is a whole segment: a player that knows no parts gives up where there is none.
     pub fn has_begun(&self) -> bool {
         !self.segments.is_empty()
-            || self.current.as_ref().is_some_and(|c| c.segment.lists_parts && !c.segment.parts.is_empty())
     }
 
     /// A whole segment, listed or lately listed.
