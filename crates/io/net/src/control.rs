@@ -1,10 +1,11 @@
-//! Ancillary data of one message (cmsg(3)): the local address, and the size of a run's segments.
+//! Ancillary data of one message (cmsg(3)): the local address, the size of a run's segments, when it came.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::addr::{in_addr, in6_addr, ip_of_v4, ip_of_v6};
 
-/// Room for a packet info of either family and for a segment size, with headers and padding.
+/// Room for a packet info of either family, a segment size and a time, with headers and padding.
 pub(crate) const SPACE: usize = 96;
 
 /// A control buffer, aligned for `cmsghdr`.
@@ -16,7 +17,9 @@ const _: () = assert!(align_of::<Buffer>() >= align_of::<libc::cmsghdr>());
 // SAFETY: the macros only compute sizes.
 const _: () = assert!(
     unsafe {
-        libc::CMSG_SPACE(size_of::<libc::in6_pktinfo>() as u32) + libc::CMSG_SPACE(size_of::<i32>() as u32)
+        libc::CMSG_SPACE(size_of::<libc::in6_pktinfo>() as u32)
+            + libc::CMSG_SPACE(size_of::<i32>() as u32)
+            + libc::CMSG_SPACE(size_of::<libc::timespec>() as u32)
     } as usize
         <= SPACE
 );
@@ -84,6 +87,8 @@ pub(crate) struct Info {
     pub(crate) local: Option<IpAddr>,
     /// Size of the datagrams in it, if it is several.
     pub(crate) segment: Option<usize>,
+    /// When the kernel took it in, since 1970, if the socket was asked to tell.
+    pub(crate) at: Option<Duration>,
 }
 
 /// Reads the control messages that the kernel attached to `header`.
@@ -110,6 +115,13 @@ pub(crate) unsafe fn read(header: &libc::msghdr) -> Info {
                 (libc::SOL_UDP, libc::UDP_GRO) => {
                     let segment = data.cast::<i32>().read_unaligned();
                     info.segment = usize::try_from(segment).ok().filter(|&size| size > 0);
+                }
+                (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
+                    let time = data.cast::<libc::timespec>().read_unaligned();
+                    let parts = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+                    if let (Ok(seconds), Ok(nanos)) = parts {
+                        info.at = Some(Duration::new(seconds, nanos));
+                    }
                 }
                 _ => {}
             }

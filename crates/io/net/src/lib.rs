@@ -7,6 +7,7 @@ mod addr;
 mod control;
 mod cpu;
 mod interfaces;
+mod limits;
 mod poll;
 mod receive;
 mod send;
@@ -14,6 +15,7 @@ mod socket;
 
 pub use cpu::{allowed_cpus, pin_to};
 pub use interfaces::{Interface, interfaces};
+pub use limits::{FileLimit, raise_file_limit};
 pub use poll::{EventFd, Poller, Ready};
 pub use receive::{Datagram, Receiver};
 pub use send::{MAX_RUN_BYTES, MAX_SEGMENTS, Message, Outcome, Sender};

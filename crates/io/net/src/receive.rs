@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use crate::addr::{RAW_LEN, Raw};
 use crate::check;
@@ -34,6 +35,7 @@ unsafe impl Send for Receiver {}
 struct Arrival {
     remote: SocketAddr,
     local: Option<IpAddr>,
+    at: Option<Duration>,
     len: usize,
     segment: usize,
     slot: usize,
@@ -46,6 +48,8 @@ pub struct Datagram<'a> {
     pub remote: SocketAddr,
     /// The local address it was sent to.
     pub local: Option<IpAddr>,
+    /// When the kernel took it in, since 1970; where [`Socket::stamp_arrivals`] asked for it.
+    pub at: Option<Duration>,
     /// What it carries; to be changed at will.
     pub payload: &'a mut [u8],
 }
@@ -108,6 +112,7 @@ impl Receiver {
             room[..len].chunks_mut(arrival.segment).map(|payload| Datagram {
                 remote: arrival.remote,
                 local: arrival.local,
+                at: arrival.at,
                 payload,
             })
         })
@@ -151,7 +156,7 @@ impl Receiver {
             return;
         }
         let segment = info.segment.unwrap_or(len).min(len);
-        self.arrivals.push(Arrival { remote, local: info.local, len, segment, slot });
+        self.arrivals.push(Arrival { remote, local: info.local, at: info.at, len, segment, slot });
     }
 }
 

@@ -71,6 +71,11 @@ impl Socket {
         self.gro
     }
 
+    /// Has the kernel tell when each datagram came: [`crate::Datagram::at`] (socket(7), SO_TIMESTAMPNS).
+    pub fn stamp_arrivals(&self) -> io::Result<()> {
+        set(self.raw(), libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)
+    }
+
     /// Bytes of receive buffer that the kernel granted (it counts its own overhead in).
     pub fn receive_buffer(&self) -> io::Result<usize> {
         Ok(get(self.raw(), libc::SOL_SOCKET, libc::SO_RCVBUF)?.try_into().unwrap_or(0))
