@@ -26,6 +26,15 @@ pub(crate) enum Command {
     CreateLiveToken(LiveToken),
     /// Read the configuration, say what is wrong with it, and start nothing.
     CheckConfig,
+    /// Put a known load on a server, and report what arrives and what it costs.
+    #[command(subcommand)]
+    Load(Load),
+}
+
+/// What is loaded.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Load {
+    Room(Box<load::Room>),
 }
 
 /// What the server is told on its command line. Flags win over the environment, both over the file.

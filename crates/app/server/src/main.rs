@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Load};
 use crate::config::Settings;
 
 fn main() -> ExitCode {
@@ -48,6 +48,7 @@ fn execute(cli: &Cli) -> anyhow::Result<()> {
         Some(Command::CreateLiveToken(wanted)) => {
             tokens::create_live_token(wanted, &Settings::load(&cli.options)?)
         }
+        Some(Command::Load(Load::Room(room))) => load::run(room),
         Some(Command::CheckConfig) => {
             let settings = Settings::load(&cli.options)?;
             for warning in &settings.warnings {

@@ -25,6 +25,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     for warning in &settings.warnings {
         warn!("{warning}");
     }
+    match net::raise_file_limit() {
+        Ok(limit) => info!(files = limit.soft, "open files allowed"),
+        Err(error) => warn!(%error, "the limit of open files stays as it is"),
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("control")

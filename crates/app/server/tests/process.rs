@@ -206,3 +206,46 @@ fn tokens_stay_out_of_the_log() {
     let line = server.line_with("/rtc/validate");
     assert!(line.contains("access_token") && !line.contains(&token[..20]), "{line}");
 }
+
+fn load(server: &Server, more: &[&str]) -> Output {
+    let url = format!("ws://{}", server.address);
+    let secret = "0123456789012345678901234567890123";
+    let common = ["load", "room", "--url", &url, "--api-key", "k", "--api-secret", secret];
+    run(&[&common[..], more].concat())
+}
+
+#[test]
+fn a_small_load_arrives_whole_in_both_modes_and_is_reported() {
+    let server = Server::start("rtc: {udp_port: 0, node_ip: 127.0.0.1}\n");
+    let pid = server.child.id().to_string();
+    for mode in [&[][..], &["--v0"]] {
+        let what = ["--subscribers", "3", "--audio", "--duration", "2", "--json", "-", "--server-pid", &pid];
+        let output = load(&server, &[&what[..], mode].concat());
+        let (said, error) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "{error}");
+        let report: serde_json::Value = serde_json::from_str(&said).unwrap();
+        assert_eq!((&report["connected"], &report["lost"]), (&4.into(), &0.into()), "{said}");
+        assert!(report["packets_received"].as_u64().unwrap() > 500, "{said}");
+        assert!(report["frames"].as_u64().unwrap() > 100, "{said}");
+        assert!(report["rss_bytes"].as_u64().unwrap() > 1_000_000, "{said}");
+    }
+}
+
+#[test]
+fn a_load_that_cannot_run_says_what_to_change_in_one_line() {
+    let server = Server::start("");
+    for (more, part) in [
+        (&["--api-secret", "01234567890123456789012345678901"][..], "--api-secret"),
+        (&["--url", "ws://192.0.2.1:7880"], "--i-own-this-server"),
+        (&["--url", "http://127.0.0.1:7880"], "must begin with ws://"),
+        (&["--url", "ws://127.0.0.1:1"], "is it running?"),
+        (&["--video", "none"], "--audio"),
+        (&["--server-pid", "4294967295"], "no such process"),
+        (&["--subscribers", "900000000"], "ulimit -n"),
+    ] {
+        let output = load(&server, &[&["--subscribers", "1", "--duration", "1"][..], more].concat());
+        let error = text(&output.stderr);
+        assert!(!output.status.success() && error.contains(part), "{more:?} gave {error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+}

@@ -24,8 +24,8 @@ const HOMES: [(&str, &[&str]); 12] = [
     ("axum", &["api", "server"]),
     ("rust-embed", &["api"]),
     ("libc", &["net"]),
-    ("anyhow", &["server", "xtask"]),
-    ("clap", &["server"]),
+    ("anyhow", &["server", "load", "xtask"]),
+    ("clap", &["server", "load"]),
     ("serde-saphyr", &["server"]),
 ];
 

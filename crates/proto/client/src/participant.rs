@@ -252,11 +252,16 @@ impl Participant {
 
     pub fn stats(&self, now: Time) -> Stats {
         let mut stats = Stats::default();
-        self.up.account(now, &mut stats);
-        if let Some(down) = &self.down {
-            down.account(now, &mut stats);
-        }
+        self.account(now, &mut stats);
         stats
+    }
+
+    /// Adds this participant's numbers to those of others.
+    pub fn account(&self, now: Time, into: &mut Stats) {
+        self.up.account(now, into);
+        if let Some(down) = &self.down {
+            down.account(now, into);
+        }
     }
 
     /// Tells how long each packet since the last call was on its way.

@@ -53,6 +53,11 @@ impl VideoSourceParams {
         Self { layers: vec![layer], fps: 30, key_frame_interval: Duration::from_secs(10), temporal_layers: 1 }
     }
 
+    /// A layer's name.
+    pub fn rid(name: &str) -> Option<Rid> {
+        Rid::new(name)
+    }
+
     /// Three layers `q`, `h`, `f` as livekit-client sends 720p: 160, 450 and 1700 kbit/s.
     pub fn simulcast() -> Self {
         let layer = |rid, width, height, bitrate| Layer { rid: Rid::new(rid), width, height, bitrate };

@@ -49,6 +49,17 @@ pub struct Stats {
     pub corrupt_audio: u64,
 }
 
+impl Stats {
+    /// Adds those of others.
+    pub fn add(&mut self, other: Self) {
+        self.sent.add(&other.sent);
+        self.received.add(&other.received);
+        self.videos.extend(other.videos);
+        self.audios += other.audios;
+        self.corrupt_audio += other.corrupt_audio;
+    }
+}
+
 impl Received {
     /// Packets that were promised and came by no way.
     pub fn lost(&self) -> u64 {

@@ -1,0 +1,164 @@
+//! What the run came to: a line a second, a table at the end, and JSON.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use crate::cost::Cost;
+use crate::crowd::Snapshot;
+use crate::delays::Delays;
+use crate::room::Room;
+
+/// One look at everything.
+#[derive(Debug, Clone)]
+pub(crate) struct Measure {
+    pub(crate) at: Instant,
+    pub(crate) seen: Snapshot,
+    pub(crate) cost: Option<Cost>,
+}
+
+pub(crate) struct Report {
+    participants: usize,
+    command: Value,
+    /// To standard error, so that standard output is the report's.
+    told: usize,
+    seconds: Vec<Value>,
+    summary: Vec<(&'static str, Value, &'static str)>,
+    failures: Vec<(String, usize)>,
+}
+
+impl Report {
+    pub(crate) fn new(options: &Room, participants: usize) -> Self {
+        let command = json!({
+            "url": options.url, "rooms": options.rooms, "publishers": options.publishers,
+            "subscribers": options.subscribers, "meet": options.meet,
+            "video": format!("{:?}", options.video).to_lowercase(), "simulcast": options.simulcast,
+            "bitrate": options.bitrate, "audio": options.audio,
+            "pacing": format!("{:?}", options.pacing).to_lowercase(),
+            "protocol": if options.v0 { "v0" } else { "v1" }, "duration_s": options.duration,
+        });
+        Self {
+            participants,
+            command,
+            told: 0,
+            seconds: Vec::new(),
+            summary: Vec::new(),
+            failures: Vec::new(),
+        }
+    }
+
+    pub(crate) fn joining(&mut self, seen: &Snapshot, all: usize) {
+        if seen.connected != self.told {
+            self.told = seen.connected;
+            eprintln!("{}/{all} connected", seen.connected);
+        }
+    }
+
+    pub(crate) fn second(&mut self, last: &Measure, now: &Measure) {
+        let took = (now.at - last.at).as_secs_f64().max(0.001);
+        let (a, b) = (&last.seen.stats, &now.seen.stats);
+        let sent = b.sent.packets - a.sent.packets;
+        let received = b.received.packets - a.received.packets;
+        let lost = b.received.lost() as i64 - a.received.lost() as i64;
+        let mbit = (b.received.bytes - a.received.bytes) as f64 * 8.0 / 1e6 / took;
+        let cpu = cpu_between(last, now).map(|cpu| cpu / took * 100.0);
+        eprintln!(
+            "{:>4} connected  {sent:>7} sent  {received:>8} received  {mbit:>8.1} Mbit/s  {lost:>5} lost  delay \
+             median {:.2} p99 {:.2} ms{}",
+            now.seen.connected,
+            now.seen.delays.quantile(0.5),
+            now.seen.delays.quantile(0.99),
+            cpu.map_or(String::new(), |cpu| format!("  server {cpu:.0} % of a core")),
+        );
+        self.seconds.push(json!({
+            "connected": now.seen.connected, "packets_sent": sent, "packets_received": received,
+            "mbit_per_s": mbit, "lost": lost, "server_cpu_percent": cpu,
+        }));
+    }
+
+    /// Sums up what lies between two looks; `before` is what the server cost before anybody joined.
+    pub(crate) fn finish(&mut self, first: &Measure, end: &Measure, before: Option<Cost>) {
+        let took = (end.at - first.at).as_secs_f64().max(0.001);
+        let (a, b) = (&first.seen.stats, &end.seen.stats);
+        let received = b.received.packets - a.received.packets;
+        let recovered = b.received.recovered - a.received.recovered;
+        let expected = b.received.expected - a.received.expected;
+        let cpu = cpu_between(first, end);
+        let mut joins = Delays::default();
+        end.seen.joins.iter().for_each(|join| joins.record(*join));
+        let delays = &end.seen.delays;
+        let freezes = |seen: &Snapshot| seen.stats.videos.iter().map(|video| video.freezes).sum::<u64>();
+        let frames = |seen: &Snapshot| seen.stats.videos.iter().map(|video| video.frames).sum::<u64>();
+        let rss = end.cost.map(|cost| cost.rss);
+        let grown = rss.zip(before).map(|(rss, before)| rss.saturating_sub(before.rss));
+        let mut put = |name, value: Value, unit| self.summary.push((name, value, unit));
+        put("participants", json!(self.participants), "");
+        put("connected", json!(end.seen.connected), "");
+        put("join_median_ms", json!(round(joins.quantile(0.5))), "ms");
+        put("join_p99_ms", json!(round(joins.quantile(0.99))), "ms");
+        put("duration_s", json!(round(took)), "s");
+        put("packets_sent", json!(b.sent.packets - a.sent.packets), "");
+        put("bits_sent", json!((b.sent.bytes - a.sent.bytes) * 8), "bit");
+        put("packets_expected", json!(expected), "");
+        put("packets_received", json!(received), "");
+        put("bits_received", json!((b.received.bytes - a.received.bytes) * 8), "bit");
+        put("recovered", json!(recovered), "");
+        put("lost", json!(expected as i64 - received as i64 - recovered as i64), "");
+        put("frames", json!(frames(&end.seen) - frames(&first.seen)), "");
+        put("freezes", json!(freezes(&end.seen) - freezes(&first.seen)), "");
+        put("delay_median_ms", json!(round(delays.quantile(0.5))), "ms");
+        put("delay_p99_ms", json!(round(delays.quantile(0.99))), "ms");
+        put("delay_max_ms", json!(round(delays.max_ms())), "ms");
+        put("server_cpu_s", json!(cpu.map(round)), "s");
+        put("server_cpu_percent", json!(cpu.map(|cpu| round(cpu / took * 100.0))), "% of a core");
+        let forwarded = cpu.filter(|cpu| *cpu > 0.0).map(|cpu| (received as f64 / cpu).round());
+        put("packets_per_cpu_second", json!(forwarded), "");
+        put("rss_bytes", json!(rss), "byte");
+        put(
+            "rss_per_participant",
+            json!(grown.map(|grown| grown / end.seen.connected.max(1) as u64)),
+            "byte",
+        );
+        self.failures = end.seen.failures.clone().into_iter().collect();
+        self.failures.sort();
+    }
+
+    pub(crate) fn write(&self, json: Option<&Path>) -> anyhow::Result<()> {
+        let to_stdout = json.is_some_and(|path| path == Path::new("-"));
+        if !to_stdout {
+            let mut out = std::io::stdout().lock();
+            for (name, value, unit) in self.summary.iter().filter(|(_, value, _)| !value.is_null()) {
+                // Nobody reading is no error.
+                let _ = writeln!(out, "{name:<24} {:>14} {unit}", value.to_string());
+            }
+            for (why, count) in &self.failures {
+                let _ = writeln!(out, "{count} did not get in or fell out: {why}");
+            }
+        }
+        let Some(path) = json else { return Ok(()) };
+        let summary = self.summary.iter().map(|(name, value, _)| ((*name).to_owned(), value.clone()));
+        let mut whole: serde_json::Map<String, Value> = summary.collect();
+        whole.insert("options".into(), self.command.clone());
+        whole.insert("seconds".into(), json!(self.seconds));
+        let failures = self.failures.iter().map(|(why, count)| json!({"why": why, "count": count}));
+        whole.insert("failures".into(), failures.collect());
+        let text = serde_json::to_string_pretty(&whole).context("the report")?;
+        if to_stdout {
+            let _ = writeln!(std::io::stdout().lock(), "{text}");
+            return Ok(());
+        }
+        std::fs::write(path, text + "\n").with_context(|| format!("--json {}", path.display()))
+    }
+}
+
+fn cpu_between(first: &Measure, end: &Measure) -> Option<f64> {
+    Some(end.cost?.cpu.saturating_sub(first.cost?.cpu).as_secs_f64())
+}
+
+/// To the hundredth.
+fn round(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}

@@ -1,0 +1,345 @@
+//! `millrace load room`: the options, the run from the first join to the report.
+
+use std::collections::HashMap;
+use std::net::ToSocketAddrs as _;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, bail, ensure};
+use clap::{Args, ValueEnum};
+use client::{Layer, Mode, Publish, Quality, VideoSourceParams};
+use clock::Time;
+
+use crate::cost;
+use crate::crowd::{self, Part, Post, Snapshot, ToCrowd};
+use crate::report::{Measure, Report};
+use crate::signalling::{self, Join};
+
+/// Join rooms of a LiveKit-compatible server with participants that publish and subscribe, and say what
+/// arrives and what it costs.
+#[derive(Debug, Clone, Args)]
+#[command(args_override_self = true)]
+pub struct Room {
+    /// The server: ws://host:port.
+    #[arg(long)]
+    pub url: String,
+    #[arg(long)]
+    pub api_key: String,
+    #[arg(long, hide_env_values = true)]
+    pub api_secret: String,
+    /// Rooms.
+    #[arg(long, default_value_t = 1)]
+    pub rooms: usize,
+    /// Participants of each room that publish.
+    #[arg(long, default_value_t = 1)]
+    pub publishers: usize,
+    /// Participants of each room that only subscribe.
+    #[arg(long, default_value_t = 10)]
+    pub subscribers: usize,
+    /// Publishers subscribe to each other, as in a meeting.
+    #[arg(long)]
+    pub meet: bool,
+    /// What the publishers' video is.
+    #[arg(long, value_enum, default_value_t = Video::Vp8)]
+    pub video: Video,
+    /// Three layers, 180p, 360p and 720p, with 7, 19 and 74 % of the bitrate.
+    #[arg(long)]
+    pub simulcast: bool,
+    /// Of each publisher's video, all layers together, bits a second.
+    #[arg(long, default_value_t = 2_000_000)]
+    pub bitrate: u64,
+    /// Publishers speak, too: Opus of 32 kbit/s.
+    #[arg(long)]
+    pub audio: bool,
+    /// Which layer subscribers ask for; the server's choice, the best, if not given.
+    #[arg(long, value_enum)]
+    pub layout: Option<Layout>,
+    /// How the packets of a frame leave a publisher.
+    #[arg(long, value_enum, default_value_t = Pacing::Frame)]
+    pub pacing: Pacing,
+    /// The older protocol, with two peer connections.
+    #[arg(long)]
+    pub v0: bool,
+    /// Seconds to measure, from when everybody has joined.
+    #[arg(long, default_value_t = 10)]
+    pub duration: u64,
+    /// Joins a second.
+    #[arg(long, default_value_t = 100.0)]
+    pub join_rate: f64,
+    /// A server on this machine, whose CPU time and memory are to be measured.
+    #[arg(long)]
+    pub server_pid: Option<u32>,
+    /// Write the report to this file as JSON; `-` is standard output.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Allow a server that is not on this machine.
+    #[arg(long)]
+    pub i_own_this_server: bool,
+}
+
+/// What is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Video {
+    Vp8,
+    None,
+}
+
+/// Which layer of simulcast is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Layout {
+    Low,
+    Medium,
+    High,
+}
+
+/// How the packets of a frame leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Pacing {
+    /// All at once, as a browser on a fast line sends them.
+    Frame,
+    /// Spread as they arrive from behind an uplink of 20 Mbit/s.
+    Webrtc,
+}
+
+/// The uplink behind which frames arrive spread.
+const UPLINK: u64 = 20_000_000;
+/// Join tokens live for this long.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(6 * 3600);
+/// Somebody who has the WebSocket has this long for the media.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Files that the process itself has open.
+const OWN_FILES: u64 = 64;
+/// Shares of a simulcast publisher's bitrate: libwebrtc's for 720p.
+const SHARES: [(&str, u16, u16, u64); 3] = [("q", 320, 180, 7), ("h", 640, 360, 19), ("f", 1280, 720, 74)];
+
+impl Room {
+    fn participants(&self) -> usize {
+        self.rooms * (self.publishers + self.subscribers)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        let Some(authority) = self.url.strip_prefix("ws://") else {
+            bail!("--url {}: must begin with ws:// (TLS is not carried: load the server itself)", self.url);
+        };
+        let authority = authority.split('/').next().unwrap_or_default();
+        let host = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
+        let addresses: Vec<_> =
+            host.to_socket_addrs().with_context(|| format!("--url {}: no such host", self.url))?.collect();
+        let ours = addresses.iter().all(|address| address.ip().is_loopback());
+        ensure!(
+            ours || self.i_own_this_server,
+            "--url {}: not on this machine; add --i-own-this-server if you may load it",
+            self.url
+        );
+        ensure!(self.participants() > 0, "nobody to join: give --publishers or --subscribers");
+        ensure!(self.duration > 0, "--duration must be at least 1");
+        ensure!(self.join_rate > 0.0, "--join-rate must be more than 0");
+        let silent = self.video == Video::None && !self.audio;
+        ensure!(self.publishers == 0 || !silent, "publishers with nothing to publish: add --audio");
+        if let Some(pid) = self.server_pid {
+            ensure!(cost::of(pid).is_some(), "--server-pid {pid}: no such process on this machine");
+        }
+        let files = self.participants() as u64 * if self.v0 { 3 } else { 2 } + OWN_FILES;
+        let limit = net::raise_file_limit().context("the limit of open files")?;
+        ensure!(
+            limit.soft >= files,
+            "{files} open files are needed and {} are allowed: run `ulimit -n {files}` before, or as root",
+            limit.soft
+        );
+        Ok(())
+    }
+
+    fn publish(&self) -> Vec<Publish> {
+        let mut tracks = Vec::new();
+        if self.audio {
+            tracks.push(Publish::Audio);
+        }
+        if self.video == Video::Vp8 {
+            let mut params = VideoSourceParams::single(self.bitrate);
+            if self.simulcast {
+                let layer = |(rid, width, height, share): &(&str, u16, u16, u64)| Layer {
+                    rid: VideoSourceParams::rid(rid),
+                    width: *width,
+                    height: *height,
+                    bitrate: self.bitrate * share / 100,
+                };
+                params.layers = SHARES.iter().map(layer).collect();
+            }
+            tracks.push(Publish::Video(params));
+        }
+        tracks
+    }
+
+    fn part(&self, publishes: bool) -> Part {
+        Part {
+            mode: if self.v0 { Mode::Dual } else { Mode::Single },
+            publish: if publishes { self.publish() } else { Vec::new() },
+            subscribes: !publishes || self.meet,
+            pacing: match self.pacing {
+                Pacing::Frame => client::Pacing::Frame,
+                Pacing::Webrtc => client::Pacing::Uplink(UPLINK),
+            },
+            quality: self.layout.map(|layout| match layout {
+                Layout::Low => Quality::Low,
+                Layout::Medium => Quality::Medium,
+                Layout::High => Quality::High,
+            }),
+        }
+    }
+
+    fn token(&self, room: usize, identity: &str) -> anyhow::Result<String> {
+        let secret = auth::Secret::new(&self.api_secret).context("--api-secret is empty")?;
+        let claims = auth::Claims {
+            identity: identity.to_owned(),
+            video: Some(auth::VideoGrant::to_join(format!("load-{room}"))),
+            ..auth::Claims::default()
+        };
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = Time { mono: Instant::now(), unix };
+        Ok(auth::issue(&claims, &self.api_key, &secret, now, TOKEN_LIFETIME))
+    }
+}
+
+/// Runs the load and prints the report.
+pub fn run(options: &Room) -> anyhow::Result<()> {
+    options.check()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .thread_name("signalling")
+        .build()
+        .context("cannot start the runtime")?;
+    let certificate = peer::Certificate::generate().context("cannot make a DTLS certificate")?;
+    let mut parts: Vec<HashMap<usize, Part>> = vec![HashMap::new(); threads(options)];
+    let mut joins = Vec::new();
+    let each_room = options.publishers + options.subscribers;
+    for index in 0..options.participants() {
+        let (room, place) = (index / each_room, index % each_room);
+        let publishes = place < options.publishers;
+        let part = options.part(publishes);
+        let join = Join {
+            index,
+            url: options.url.clone(),
+            token: options.token(room, &format!("{}-{place}", if publishes { "giver" } else { "taker" }))?,
+            mode: part.mode,
+            subscribes: part.subscribes,
+        };
+        let thread = index % parts.len();
+        if let Some(parts) = parts.get_mut(thread) {
+            parts.insert(index, part);
+        }
+        joins.push(join);
+    }
+    let mut crowds = Vec::new();
+    for parts in parts {
+        crowds.push(crowd::start(parts, certificate.clone())?);
+    }
+    let posts: Vec<Post> = crowds.iter().map(|(post, _)| post.clone()).collect();
+    let report = runtime.block_on(measure(options, joins, &posts));
+    for post in &posts {
+        post.send(ToCrowd::Leave);
+    }
+    for (_, thread) in crowds {
+        // A thread that panicked has said so.
+        let _ = thread.join();
+    }
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    report?.write(options.json.as_deref())
+}
+
+/// One for every two thousand, and not more than cores.
+fn threads(options: &Room) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    options.participants().div_ceil(2000).clamp(1, cores)
+}
+
+async fn measure(options: &Room, joins: Vec<Join>, posts: &[Post]) -> anyhow::Result<Report> {
+    let all = joins.len();
+    let mut report = Report::new(options, all);
+    let before = options.server_pid.and_then(cost::of);
+    let interrupt = tokio::signal::ctrl_c();
+    tokio::pin!(interrupt);
+    let mut interrupted = false;
+
+    let began = Instant::now();
+    let mut last_joined = began;
+    let mut joins = joins.into_iter().enumerate();
+    let mut next = joins.next();
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    // Everybody in, or known not to come.
+    while !interrupted {
+        let due = next.as_ref().map(|(n, _)| began + Duration::from_secs_f64(*n as f64 / options.join_rate));
+        tokio::select! {
+            () = sleep_until(due) => {
+                if let Some((n, join)) = next.take() {
+                    if let Some(post) = posts.get(n % posts.len()) {
+                        tokio::spawn(signalling::live(join, post.clone()));
+                    }
+                    last_joined = Instant::now();
+                    next = joins.next();
+                }
+            }
+            _ = second.tick() => {}
+            _ = &mut interrupt => interrupted = true,
+        }
+        if next.is_some() {
+            continue;
+        }
+        let seen = look(posts)?;
+        let failed: usize = seen.failures.values().sum();
+        report.joining(&seen, all);
+        if seen.connected + failed >= all || last_joined.elapsed() > CONNECT_TIMEOUT {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    posts.iter().for_each(|post| post.send(ToCrowd::Begin));
+    let start = look(posts)?;
+    if start.connected == 0 && !interrupted {
+        let why = start.failures.keys().next().cloned();
+        bail!(why.unwrap_or_else(|| "nobody's media connected: is the server's UDP port open?".into()));
+    }
+
+    let began = Instant::now();
+    let mut last = Measure { at: began, seen: start.clone(), cost: options.server_pid.and_then(cost::of) };
+    let first = last.clone();
+    second.reset();
+    while !interrupted && began.elapsed() < Duration::from_secs(options.duration) {
+        tokio::select! {
+            _ = second.tick() => {
+                let cost = options.server_pid.and_then(cost::of);
+                let next = Measure { at: Instant::now(), seen: look(posts)?, cost };
+                report.second(&last, &next);
+                last = next;
+            }
+            _ = &mut interrupt => interrupted = true,
+        }
+    }
+    let cost = options.server_pid.and_then(cost::of);
+    let end = Measure { at: Instant::now(), seen: look(posts)?, cost };
+    report.finish(&first, &end, before);
+    Ok(report)
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What all crowds have come to.
+fn look(posts: &[Post]) -> anyhow::Result<Snapshot> {
+    let (answer, answers) = mpsc::channel();
+    for post in posts {
+        post.send(ToCrowd::Look(answer.clone()));
+    }
+    drop(answer);
+    let mut all = Snapshot::default();
+    for _ in posts {
+        let one = answers.recv_timeout(Duration::from_secs(10)).context("a thread of the load has ended")?;
+        all.add(one);
+    }
+    Ok(all)
+}
