@@ -55,7 +55,7 @@ async fn serve(
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
     let api = Api::new(settings.api.clone(), engine);
     let (stop, stopped) = watch::channel(false);
-    let desk = streams::start(settings, tls.as_ref(), &stopped).await?;
+    let (desk, serves_streams) = streams::start(settings, tls.as_ref(), &stopped).await?;
     if let Some(desk) = &desk {
         api.watch_streams(desk.clone());
     }
@@ -71,7 +71,7 @@ async fn serve(
         let address = prometheus::start(wanted, api.clone(), until).await?;
         info!(%address, "metrics on /metrics");
     }
-    announce(settings, &addresses, tls.is_some());
+    announce(settings, &addresses, tls.is_some(), serves_streams);
     wait_for_the_end(options, settings, logs, (&api, desk.as_ref()), signals).await;
     stop.send_replace(true);
     // Leave messages have been handed to the sockets; let the kernel have them.
@@ -119,7 +119,7 @@ fn is_no_ipv6(error: &std::io::Error) -> bool {
     matches!(error.kind(), AddrNotAvailable | Unsupported) || error.raw_os_error() == Some(97)
 }
 
-fn announce(settings: &Settings, addresses: &[SocketAddr], has_tls: bool) {
+fn announce(settings: &Settings, addresses: &[SocketAddr], has_tls: bool, serves_streams: bool) {
     let (scheme, ws) = if has_tls { ("https", "wss") } else { ("http", "ws") };
     for address in addresses {
         info!(%address, "listening for {scheme} and {ws}");
@@ -137,7 +137,7 @@ fn announce(settings: &Settings, addresses: &[SocketAddr], has_tls: bool) {
         "\n  Millrace is running. Open this in two windows and meet:\n\n      {scheme}://{shown}\n\n  \
          LiveKit SDKs: {ws}://{shown}   key devkey   secret secret\n"
     );
-    let ports = settings.live.as_ref().map(|live| (live.rtmp, live.http));
+    let ports = settings.live.as_ref().filter(|_| serves_streams).map(|live| (live.rtmp, live.http));
     if let Some((Some(rtmp), Some(http))) = ports {
         let host = SocketAddr::new(shown.ip(), http);
         page += &format!(

@@ -13,13 +13,14 @@ use tracing::{info, warn};
 use crate::config::{Live, Settings};
 use crate::run::listen;
 
-/// Opens the desk and its listeners, where live streams are wanted.
+/// Opens the desk and its listeners, where live streams are wanted; and whether both RTMP and HTTP are
+/// listened for.
 pub(crate) async fn start(
     settings: &Settings,
     tls: Option<&Arc<ServerConfig>>,
     stopped: &watch::Receiver<bool>,
-) -> anyhow::Result<Option<Desk>> {
-    let Some(live) = &settings.live else { return Ok(None) };
+) -> anyhow::Result<(Option<Desk>, bool)> {
+    let Some(live) = &settings.live else { return Ok((None, false)) };
     let desk = Desk::new(live.desk.clone());
     let until = || {
         let mut stopped = stopped.clone();
@@ -30,7 +31,10 @@ pub(crate) async fn start(
     tokio::spawn(desk.clone().run(until()));
     tokio::spawn(live::relay::run(desk.clone(), until()));
     let acceptor = tls.map(|tls| TlsAcceptor::from(Arc::clone(tls)));
-    for listener in bind(settings, live, live.rtmp, "live.rtmp.port").await? {
+    let rtmp = bind(settings, live, live.rtmp, "live.rtmp.port").await?;
+    let http = bind(settings, live, live.http, "live.http.port").await?;
+    let is_served = !rtmp.is_empty() && !http.is_empty();
+    for listener in rtmp {
         info!(address = %listener.local_addr()?, "listening for rtmp");
         tokio::spawn(live::rtmp::serve(desk.clone(), listener, None, until()));
     }
@@ -38,11 +42,11 @@ pub(crate) async fn start(
         info!(address = %listener.local_addr()?, "listening for rtmps");
         tokio::spawn(live::rtmp::serve(desk.clone(), listener, acceptor.clone(), until()));
     }
-    for listener in bind(settings, live, live.http, "live.http.port").await? {
-        info!(address = %listener.local_addr()?, "listening for HTTP-FLV");
+    for listener in http {
+        info!(address = %listener.local_addr()?, "listening for FLV and HLS");
         tokio::spawn(live::http::serve(desk.clone(), listener, acceptor.clone(), until()));
     }
-    Ok(Some(desk))
+    Ok((Some(desk), is_served))
 }
 
 async fn bind(
