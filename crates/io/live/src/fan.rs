@@ -48,7 +48,8 @@ impl Fan {
     fn take(&mut self, seat: Seat) -> Option<Seat> {
         if self.sweeps.len() < self.sweeps.capacity() {
             let (sender, inbox) = mpsc::unbounded_channel();
-            tokio::spawn(sweep(self.source.clone(), inbox));
+            // A sweep asks many sockets in one turn, and each is to be asked: no budget a task.
+            tokio::spawn(tokio::task::unconstrained(sweep(self.source.clone(), inbox)));
             self.sweeps.push(sender);
         }
         let at = self.next % self.sweeps.len().max(1);

@@ -65,6 +65,43 @@ async fn a_stream_is_played_as_a_file_without_end() {
 }
 
 #[tokio::test]
+async fn every_one_of_many_players_is_written_in_the_same_sweep() {
+    let desk = desk(|_| {});
+    let address = served(&desk).await;
+    let publishing = publish(&desk, "demo").await;
+    publishing.push([picture(0, 100)]).unwrap();
+    // More in one sweep than a task of the runtime may usually ask for in one turn.
+    let count = std::thread::available_parallelism().map_or(1, usize::from).min(3) * 150;
+    let mut players = Vec::new();
+    for _ in 0..count {
+        let (head, rest, socket) = ask(address, "GET /live/demo.flv HTTP/1.1").await;
+        assert!(head.starts_with("HTTP/1.1 200"));
+        players.push((rest, socket));
+    }
+    let has = |bytes: &[u8], n: i64| bytes.windows(8).any(|part| part == n.to_be_bytes());
+    // The system's own view of what has been written to each, whatever this runtime has noticed.
+    let (mut first, mut socket) = players.remove(0);
+    let mut others: Vec<_> =
+        players.into_iter().map(|(rest, socket)| (rest, socket.into_std().unwrap())).collect();
+    for n in 1..20 {
+        publishing.push([picture(n, 100)]).unwrap();
+        while !has(&first, n) {
+            let read = tokio::time::timeout(PATIENCE, socket.read_buf(&mut first)).await;
+            assert!(read.expect("the first is written").unwrap() > 0);
+        }
+        // Who is in the first one's sweep has been written with the one before, while there is always more.
+        for (bytes, socket) in &mut others {
+            let mut buffer = [0; 4096];
+            while let Ok(count) = std::io::Read::read(socket, &mut buffer) {
+                bytes.extend_from_slice(&buffer[..count]);
+            }
+        }
+    }
+    let starving = others.iter().filter(|(bytes, _)| !has(bytes, 10)).count();
+    assert_eq!(starving, 0, "of {count} players nobody is ten pictures behind");
+}
+
+#[tokio::test]
 async fn a_stream_is_played_over_a_websocket() {
     use futures_util::StreamExt as _;
     use tokio_tungstenite::tungstenite::Message;
