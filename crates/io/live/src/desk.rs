@@ -32,6 +32,8 @@ pub enum Refused {
     Access(#[from] Refusal),
     #[error("refused by the operator's server")]
     Callback,
+    #[error("its codecs have no place in HLS here")]
+    Codecs,
     #[error(transparent)]
     Publish(#[from] PublishError),
     #[error(transparent)]
@@ -46,7 +48,7 @@ impl Refused {
             Self::Access(refusal) => refusal.status(),
             Self::Callback => 403,
             Self::Publish(PublishError::Busy) => 409,
-            Self::Play(PlayError::NotFound) => 404,
+            Self::Play(PlayError::NotFound) | Self::Codecs => 404,
             Self::Publish(PublishError::Full) | Self::Play(PlayError::Full) => 503,
         }
     }

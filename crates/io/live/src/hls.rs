@@ -22,7 +22,7 @@ const FORGET: Duration = Duration::from_secs(30);
 /// How often that is looked for.
 const TICK: Duration = Duration::from_secs(2);
 /// For the first segment of a stream, and for a playlist or part that was asked for ahead.
-const WAIT: Duration = Duration::from_secs(15);
+pub(crate) const WAIT: Duration = Duration::from_secs(15);
 /// Segments ahead that may be asked for (rfc8216bis section 6.2.5.2).
 const AHEAD: u64 = 2;
 /// Frames read in one go.
@@ -44,14 +44,14 @@ pub(crate) struct Streams(Mutex<HashMap<Name, Arc<Stream>>>);
 #[derive(Debug)]
 struct Stream {
     segmenter: Mutex<Segmenter>,
-    /// How far it has come, and whether there is anything to play.
+    /// How far it has come, and whether it can be said if it plays.
     progress: watch::Sender<(Position, bool)>,
     players: Mutex<HashMap<IpAddr, Player>>,
 }
 
 #[derive(Debug)]
 struct Player {
-    _stay: Playing,
+    stay: Playing,
     heard: Instant,
 }
 
@@ -130,7 +130,7 @@ async fn stream(desk: &Desk, visit: &Visit) -> Result<Arc<Stream>, Refused> {
         }
     };
     drop(streams);
-    let before = stream.players().insert(from, Player { _stay: stay, heard: Instant::now() });
+    let before = stream.players().insert(from, Player { stay, heard: Instant::now() });
     // Two requests at once: one stay is enough, and it does not end under a lock.
     drop(before);
     Ok(stream)
@@ -169,7 +169,7 @@ impl Stream {
     /// Notes that a player lives; whether it is known, and was not sent away.
     fn hears(&self, from: IpAddr) -> bool {
         let mut players = self.players();
-        let Some(player) = players.get_mut(&from).filter(|player| player._stay.over().is_none()) else {
+        let Some(player) = players.get_mut(&from).filter(|player| player.stay.over().is_none()) else {
             return false;
         };
         player.heard = Instant::now();
@@ -191,9 +191,12 @@ impl Stream {
             (None, None) => {}
         }
         let mut progress = self.progress.subscribe();
-        let begun = tokio::time::timeout(WAIT, progress.wait_for(|(_, has_begun)| *has_begun)).await;
+        let begun = tokio::time::timeout(WAIT, progress.wait_for(|(_, is_known)| *is_known)).await;
         if !matches!(begun, Ok(Ok(_))) {
             return Err(media::PlayError::NotFound.into());
+        }
+        if self.lock().is_refused() {
+            return Err(Refused::Codecs);
         }
         // A token is asked for with every file, and players repeat none by themselves.
         let is_plain = |token: &&str| token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
@@ -218,7 +221,7 @@ impl Stream {
     fn forget(&self) -> bool {
         let mut players = self.players();
         let gone: Vec<Player> = players
-            .extract_if(|_, player| player.heard.elapsed() > FORGET || player._stay.over().is_some())
+            .extract_if(|_, player| player.heard.elapsed() > FORGET || player.stay.over().is_some())
             .map(|(_, player)| player)
             .collect();
         let is_anybody = !players.is_empty();
@@ -278,7 +281,7 @@ fn read(stream: &Stream, following: &Following, cursor: &mut media::Cursor) {
         }
     }
     let segmenter = stream.lock();
-    let progress = (segmenter.position(), segmenter.has_begun());
+    let progress = (segmenter.position(), segmenter.has_begun() || segmenter.is_refused());
     drop(segmenter);
     stream.progress.send_if_modified(|known| std::mem::replace(known, progress) != progress);
 }

@@ -114,9 +114,9 @@ impl Segmenter {
         self.muxer = Muxer::new(video, audio);
     }
 
-    /// Whether the stream's codecs have a place in segments; false as long as they are not known.
-    pub fn is_carried(&self) -> bool {
-        self.muxer.is_some()
+    /// Whether the stream's codecs are known and none of them has a place in segments.
+    pub fn is_refused(&self) -> bool {
+        self.headers.is_some() && self.muxer.is_none()
     }
 
     /// The next frame, which came at `unix` milliseconds since 1970.

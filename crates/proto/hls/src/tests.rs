@@ -199,7 +199,7 @@ fn sound_alone_is_cut_too_and_other_codecs_are_not_carried() {
     let mut segmenter = Segmenter::new(CONFIG);
     segmenter.set_headers(Arc::new(headers));
     segmenter.push(0, &frame(false, true, Ticks(0)));
-    assert!(!segmenter.is_carried() && !segmenter.has_begun());
+    assert!(segmenter.is_refused() && !segmenter.has_begun());
 }
 
 #[test]

@@ -179,6 +179,18 @@ async fn every_refusal_has_its_status() {
     assert_eq!(status(address, "GET /live/demo.flv HTTP/1.1").await, 403);
 }
 
+#[tokio::test]
+async fn codecs_that_hls_does_not_carry_are_said_at_once() {
+    let desk = desk(|_| {});
+    let address = served(&desk).await;
+    let publishing = publish(&desk, "demo").await;
+    publishing.set_track(media::Track { codec: codec::Kind::Av1, ..crate::testbed::track() }).unwrap();
+    publishing.push((0..30).map(|n| picture(n, 10))).unwrap();
+    let asked = std::time::Instant::now();
+    assert_eq!(status(address, "GET /live/demo/index.m3u8 HTTP/1.1").await, 404);
+    assert!(asked.elapsed() < crate::hls::WAIT, "and not when patience ends");
+}
+
 /// A player of HLS on one connection.
 struct Browser {
     socket: TcpStream,
