@@ -3,18 +3,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { Ffmpeg, codecs, packets, play, publish } from "../harness/ffmpeg.js";
-import { Server, freeTcpPort } from "../harness/server.js";
+import { liveServer } from "../harness/live.js";
 import { until } from "../harness/until.js";
-
-/** A server with listeners of its own, and where they are. */
-async function liveServer(name, more = "") {
-  const [rtmp, http] = [await freeTcpPort(), await freeTcpPort()];
-  const server = await Server.start(name, `live:\n  rtmp: { port: ${rtmp} }\n  http: { port: ${http} }\n${more}`);
-  server.rtmp = (stream) => `rtmp://127.0.0.1:${rtmp}/live/${stream}`;
-  server.flv = (stream) => `http://127.0.0.1:${http}/live/${stream}.flv`;
-  server.hls = (stream) => `http://127.0.0.1:${http}/live/${stream}/index.m3u8`;
-  return server;
-}
 
 /** Waits until a stream has frames, or has none. */
 async function plays(server, stream, wanted = true) {

