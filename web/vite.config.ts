@@ -17,6 +17,9 @@ export default defineConfig({
         codeSplitting: {
           groups: [
             { name: "livekit", test: /node_modules[\\/](livekit-client|@livekit)/ },
+            // Fetched when a stream is played in their way, and by nobody else.
+            { name: "hls", test: /node_modules[\\/]hls\.js/ },
+            { name: "mpegts", test: /node_modules[\\/](mpegts\.js|es6-promise|webworkify)/ },
             { name: "vendor", test: /node_modules/ },
           ],
         },

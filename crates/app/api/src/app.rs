@@ -19,6 +19,17 @@ pub struct Api {
     shared: Arc<Shared>,
 }
 
+/// Where live streams are listened for, as the watch page tells it; none where a listener is off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LivePorts {
+    pub rtmp: Option<u16>,
+    pub rtmps: Option<u16>,
+    /// HTTP-FLV and HLS.
+    pub http: Option<u16>,
+    /// Whether that is over TLS.
+    pub is_secure: bool,
+}
+
 /// What connections, rooms and handlers share.
 pub(crate) struct Shared {
     config: RwLock<Arc<Config>>,
@@ -30,6 +41,7 @@ pub(crate) struct Shared {
     last_session: AtomicU64,
     /// Where live streams are, if there are any.
     pub(crate) desk: OnceLock<live::Desk>,
+    pub(crate) live_ports: OnceLock<LivePorts>,
 }
 
 impl Api {
@@ -43,6 +55,7 @@ impl Api {
             sessions: watch::Sender::new(0),
             last_session: AtomicU64::new(0),
             desk: OnceLock::new(),
+            live_ports: OnceLock::new(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -53,8 +66,9 @@ impl Api {
     }
 
     /// Shows these live streams, and lets operators look after them. Said once.
-    pub fn watch_streams(&self, desk: live::Desk) {
+    pub fn watch_streams(&self, desk: live::Desk, ports: LivePorts) {
         let _ = self.shared.desk.set(desk);
+        let _ = self.shared.live_ports.set(ports);
     }
 
     /// Stops taking joins, tells every client to leave (or, with `reconnect`, to join again, which a load

@@ -22,7 +22,7 @@ use tracing::debug;
 use crate::admit::{self, Path, Refusal};
 use crate::app::Shared;
 use crate::join;
-use crate::{guest, page, streams};
+use crate::{guest, page, streams, watch};
 
 /// Largest body of our own API.
 const BODY_MAX: usize = 16 * 1024;
@@ -38,6 +38,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/rtc/v1/validate", get(validate_v1))
         .route("/api/v1/guest-token", post(guest::token))
         .merge(streams::routes())
+        .merge(watch::routes())
         .fallback(file)
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .with_state(shared)

@@ -22,8 +22,9 @@ mod page;
 mod queue;
 mod socket;
 mod streams;
+mod watch;
 
-pub use app::Api;
+pub use app::{Api, LivePorts};
 pub use config::{Config, Limits, Rooms};
 
 /// Both clocks, for the pure machines.

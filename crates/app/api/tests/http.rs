@@ -582,7 +582,7 @@ async fn live_streams_are_listed_and_their_people_sent_away() {
     assert_eq!(ask(all, &admin).await.0, 404, "live streams are off");
 
     let desk = desk();
-    server.api.watch_streams(desk.clone());
+    server.api.watch_streams(desk.clone(), api::LivePorts { http: Some(8080), ..Default::default() });
     assert_eq!(ask(all, "").await.0, 401);
     let (status, body) = ask(all, &server.token_for("ann")).await;
     assert_eq!((status, body["error"].as_str().unwrap().contains("live.admin")), (403, true));
@@ -619,6 +619,14 @@ async fn live_streams_are_listed_and_their_people_sent_away() {
     ] {
         assert!(page.lines().any(|l| l == line), "{line} is not in\n{page}");
     }
+
+    // Who watches is told where; what is live only where guests are welcome.
+    let (status, body) = ask("GET /api/v1/watch", "").await;
+    assert_eq!((status, &body["http"], &body["rtmp"]), (200, &8080.into(), &serde_json::Value::Null));
+    assert_eq!(body["streams"], serde_json::Value::Null);
+    let (status, headers, _) = server.request("GET /watch/live/demo HTTP/1.1", "").await;
+    assert_eq!(status, 200);
+    assert!(headers.contains("text/html"), "{headers}");
 
     // When: they are sent away. Then: they are, once.
     let kick = format!("DELETE /api/v1/live/players/{}", first.id().0);

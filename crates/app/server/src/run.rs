@@ -55,9 +55,12 @@ async fn serve(
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
     let api = Api::new(settings.api.clone(), engine);
     let (stop, stopped) = watch::channel(false);
-    let (desk, serves_streams) = streams::start(settings, tls.as_ref(), &stopped).await?;
+    let started = streams::start(settings, tls.as_ref(), &stopped).await?;
+    let (desk, ports) =
+        started.map_or((None, api::LivePorts::default()), |(desk, ports)| (Some(desk), ports));
+    let serves_streams = ports.rtmp.is_some() && ports.http.is_some();
     if let Some(desk) = &desk {
-        api.watch_streams(desk.clone());
+        api.watch_streams(desk.clone(), ports);
     }
     for listener in listeners {
         let (api, tls, stopped) = (api.clone(), tls.clone(), stopped.clone());
@@ -141,7 +144,8 @@ fn announce(settings: &Settings, addresses: &[SocketAddr], has_tls: bool, serves
     if let Some((Some(rtmp), Some(http))) = ports {
         let host = SocketAddr::new(shown.ip(), http);
         page += &format!(
-            "  Live streams: publish to rtmp://{}/live/demo and play that or {scheme}://{host}/live/demo.flv\n",
+            "  Live streams: publish to rtmp://{}/live/demo, watch {scheme}://{shown}/watch/live/demo\n                \
+             or play {scheme}://{host}/live/demo.flv\n",
             SocketAddr::new(shown.ip(), rtmp)
         );
     }

@@ -13,14 +13,14 @@ use tracing::{info, warn};
 use crate::config::{Live, Settings};
 use crate::run::listen;
 
-/// Opens the desk and its listeners, where live streams are wanted; and whether both RTMP and HTTP are
-/// listened for.
+/// Opens the desk and its listeners, where live streams are wanted; and the ports that are
+/// listened on.
 pub(crate) async fn start(
     settings: &Settings,
     tls: Option<&Arc<ServerConfig>>,
     stopped: &watch::Receiver<bool>,
-) -> anyhow::Result<(Option<Desk>, bool)> {
-    let Some(live) = &settings.live else { return Ok((None, false)) };
+) -> anyhow::Result<Option<(Desk, api::LivePorts)>> {
+    let Some(live) = &settings.live else { return Ok(None) };
     let desk = Desk::new(live.desk.clone());
     let until = || {
         let mut stopped = stopped.clone();
@@ -30,23 +30,24 @@ pub(crate) async fn start(
     };
     tokio::spawn(desk.clone().run(until()));
     tokio::spawn(live::relay::run(desk.clone(), until()));
+    let mut ports = api::LivePorts { is_secure: tls.is_some(), ..api::LivePorts::default() };
     let acceptor = tls.map(|tls| TlsAcceptor::from(Arc::clone(tls)));
-    let rtmp = bind(settings, live, live.rtmp, "live.rtmp.port").await?;
-    let http = bind(settings, live, live.http, "live.http.port").await?;
-    let is_served = !rtmp.is_empty() && !http.is_empty();
-    for listener in rtmp {
+    for listener in bind(settings, live, live.rtmp, "live.rtmp.port").await? {
+        ports.rtmp = Some(listener.local_addr()?.port());
         info!(address = %listener.local_addr()?, "listening for rtmp");
         tokio::spawn(live::rtmp::serve(desk.clone(), listener, None, until()));
     }
     for listener in bind(settings, live, live.rtmps, "live.rtmps.port").await? {
+        ports.rtmps = Some(listener.local_addr()?.port());
         info!(address = %listener.local_addr()?, "listening for rtmps");
         tokio::spawn(live::rtmp::serve(desk.clone(), listener, acceptor.clone(), until()));
     }
-    for listener in http {
+    for listener in bind(settings, live, live.http, "live.http.port").await? {
+        ports.http = Some(listener.local_addr()?.port());
         info!(address = %listener.local_addr()?, "listening for FLV and HLS");
         tokio::spawn(live::http::serve(desk.clone(), listener, acceptor.clone(), until()));
     }
-    Ok((Some(desk), is_served))
+    Ok(Some((desk, ports)))
 }
 
 async fn bind(

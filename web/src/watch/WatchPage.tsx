@@ -1,0 +1,180 @@
+import { LoaderCircle, Radio, RotateCw, Volume2, Wifi } from "lucide-react";
+import { useEffect, useMemo, useRef, useState } from "react";
+import { Button } from "../ui/Button";
+import { Logo } from "../ui/Logo";
+import { addresses, streamName, type Addresses, type Stream } from "./address";
+import { AddressList } from "./AddressList";
+import { bitrateText, latencyText } from "./health";
+import { useLive } from "./live";
+import { NOTHING_SEEN, Show, type Seen, type Status } from "./show";
+import { abilitiesOf, WAY_NAMES, waysFor, type Way } from "./ways";
+import "./watch.css";
+
+/** One stream: the picture, how it comes, and where else it can be had. */
+export function WatchPage({ stream }: { stream: Stream }) {
+  const asked = useLive();
+  const video = useRef<HTMLVideoElement>(null);
+  const show = useRef<Show>(undefined);
+  const [seen, setSeen] = useState<Seen>(NOTHING_SEEN);
+  const ways = useMemo(() => waysFor(abilitiesOf(window)), []);
+  const at = useMemo<Addresses | undefined>(
+    () => (asked.at === "answered" ? addresses(stream, asked.live, location) : undefined),
+    [asked, stream],
+  );
+
+  useEffect(() => {
+    document.title = `${stream.stream} · Millrace`;
+  }, [stream]);
+
+  useEffect(() => {
+    if (!video.current || !at) return;
+    const running = new Show(video.current, at, ways, setSeen);
+    show.current = running;
+    return () => running.destroy();
+  }, [at, ways]);
+
+  const status: Status =
+    asked.at === "off"
+      ? { at: "failed", reason: "Live streams are switched off on this server." }
+      : asked.at === "unreachable"
+        ? { at: "connecting" }
+        : seen.status;
+
+  return (
+    <main className="watch">
+      <header className="watch-head">
+        <a className="watch-brand" href="/watch" aria-label="All live streams">
+          <Logo />
+          <span>Millrace</span>
+        </a>
+        <a className="watch-more" href="/watch">
+          <Radio aria-hidden /> What is live
+        </a>
+      </header>
+
+      <section className="watch-stage" data-status={status.at}>
+        <video ref={video} playsInline controls={status.at === "playing" || status.at === "stalled"} aria-label={streamName(stream)} />
+        <Cover status={status} onRetry={() => location.reload()} />
+        {seen.silenced && status.at === "playing" && (
+          <Button
+            tone="accent"
+            className="watch-sound"
+            icon={<Volume2 aria-hidden />}
+            onClick={() => {
+              if (video.current) video.current.muted = false;
+            }}
+          >
+            Turn the sound on
+          </Button>
+        )}
+      </section>
+
+      <section className="watch-title">
+        <div>
+          <h1>{stream.stream}</h1>
+          <p>{streamName(stream)}</p>
+        </div>
+        <Badge status={status} onEdge={() => show.current?.toEdge()} />
+      </section>
+
+      <Figures seen={seen} playing={status.at === "playing" || status.at === "stalled"} />
+
+      {ways.length > 1 && at?.flv && (
+        <Choice ways={ways} way={seen.way} onChoose={(way) => show.current?.choose(way)} />
+      )}
+      {at && <AddressList at={at} />}
+    </main>
+  );
+}
+
+/** What is said over the picture while there is none. */
+function Cover({ status, onRetry }: { status: Status; onRetry: () => void }) {
+  switch (status.at) {
+    case "playing":
+      return null;
+    case "stalled":
+      return (
+        <div className="watch-cover watch-cover-thin" role="status">
+          <LoaderCircle className="spin" aria-label="Waiting for the stream" />
+        </div>
+      );
+    case "connecting":
+      return (
+        <div className="watch-cover" role="status">
+          <LoaderCircle className="spin" aria-hidden />
+          <p>Connecting…</p>
+        </div>
+      );
+    case "waiting":
+      return (
+        <div className="watch-cover" role="status">
+          <Radio className="pulse" aria-hidden />
+          <h2>Not live yet</h2>
+          <p>Keep this page open: it starts by itself as soon as somebody publishes.</p>
+        </div>
+      );
+    case "failed":
+      return (
+        <div className="watch-cover" role="alert">
+          <h2>This stream cannot be played here</h2>
+          <p>{status.reason}</p>
+          <Button icon={<RotateCw aria-hidden />} onClick={onRetry}>
+            Try again
+          </Button>
+        </div>
+      );
+  }
+}
+
+function Badge({ status, onEdge }: { status: Status; onEdge: () => void }) {
+  const live = status.at === "playing" || status.at === "stalled";
+  return (
+    <button type="button" className="watch-badge" data-live={live} disabled={!live} onClick={onEdge} title="Go to the live edge">
+      <i aria-hidden />
+      {live ? "Live" : status.at === "waiting" ? "Not live" : "Off air"}
+    </button>
+  );
+}
+
+const QUALITY = { good: "Steady", fair: "A little uneven", poor: "Uneven" } as const;
+
+function Figures({ seen, playing }: { seen: Seen; playing: boolean }) {
+  const shown = (text: string | undefined) => (playing && text ? text : "–");
+  return (
+    <dl className="watch-figures">
+      <Figure name="Latency" value={shown(latencyText(seen.latency))} note="behind live" />
+      <Figure name="Bitrate" value={shown(seen.bitrate === undefined ? undefined : bitrateText(seen.bitrate))} note="received" />
+      <Figure name="Picture" value={shown(seen.size ?? "Sound only")} note="resolution" />
+      <Figure name="Protocol" value={shown(seen.way && WAY_NAMES[seen.way])} note={seen.firstFrame && playing ? `first picture in ${Math.round(seen.firstFrame)} ms` : "chosen by itself"} />
+      <div className="watch-figure" data-quality={playing ? seen.quality : undefined}>
+        <dt>
+          <Wifi aria-hidden /> Buffering
+        </dt>
+        <dd>{shown(QUALITY[seen.quality])}</dd>
+        <small>{playing ? `${seen.stalls === 0 ? "no stall" : seen.stalls === 1 ? "1 stall" : `${seen.stalls} stalls`} this minute, ${seen.ahead.toFixed(1)} s ahead` : "stalls this minute"}</small>
+      </div>
+    </dl>
+  );
+}
+
+function Figure({ name, value, note }: { name: string; value: string; note: string }) {
+  return (
+    <div className="watch-figure">
+      <dt>{name}</dt>
+      <dd>{value}</dd>
+      <small>{note}</small>
+    </div>
+  );
+}
+
+function Choice({ ways, way, onChoose }: { ways: readonly Way[]; way: Way | undefined; onChoose: (way: Way) => void }) {
+  return (
+    <div className="watch-choice" role="group" aria-label="Play over">
+      {ways.map((each) => (
+        <Button key={each} aria-pressed={each === way} onClick={() => onChoose(each)}>
+          {WAY_NAMES[each]}
+        </Button>
+      ))}
+    </div>
+  );
+}
