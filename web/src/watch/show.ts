@@ -52,6 +52,8 @@ export class Show {
   #seen = NOTHING_SEEN;
   #player: Player | undefined;
   #tried: Way[] = [];
+  /** What a way has said of codecs that the browser lacks, since something last played. */
+  #undecodable: string | undefined;
   /** Of the attempt that counts: whatever an earlier one still says is not heard. */
   #attempt = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -74,7 +76,7 @@ export class Show {
 
   /** Plays in this way from now on, until it fails. */
   choose(way: Way): void {
-    this.#tried = [];
+    this.#forgive();
     this.#openedAt = performance.now();
     this.#say({ status: { at: "connecting" }, firstFrame: undefined });
     this.#begin(way);
@@ -134,7 +136,8 @@ export class Show {
   }
 
   #fail(way: Way, failure: Failure): void {
-    const then = next(this.#ways, way, failure, this.#tried);
+    const then = next(this.#ways, way, failure, this.#tried, this.#undecodable);
+    if (failure.kind === "unsupported") this.#undecodable = failure.detail;
     if (failure.kind !== "absent") console.info(`${way}: ${JSON.stringify(failure)}; next: ${JSON.stringify(then)}`);
     this.#stop();
     if (failure.kind !== "absent") this.#tried = [...this.#tried, way];
@@ -145,13 +148,18 @@ export class Show {
         this.#timer = setTimeout(() => this.#begin(way), then.ms);
         break;
       case "try":
-        if (then.ms > 0) this.#tried = [];
+        if (then.ms > 0) this.#forgive();
         this.#say({ status: { at: "connecting" } });
         this.#timer = setTimeout(() => this.#begin(then.way), then.ms);
         break;
       case "give up":
         this.#say({ status: { at: "failed", reason: then.reason } });
     }
+  }
+
+  #forgive(): void {
+    this.#tried = [];
+    this.#undecodable = undefined;
   }
 
   #look(): void {
@@ -167,7 +175,7 @@ export class Show {
         if (at - this.#begunAt > BEGIN_MS) this.#fail(way, { kind: "broken", detail: "nothing came" });
         return;
       }
-      this.#tried = [];
+      this.#forgive();
     }
     const figures = player.figures();
     const ahead = this.#ahead();

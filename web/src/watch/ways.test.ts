@@ -39,5 +39,8 @@ describe("when a way fails", () => {
     const unsupported = { kind: "unsupported", detail: "no H.265 here" } as const;
     expect(next(ways, "flv", unsupported, [])).toEqual({ do: "try", way: "ll-hls", ms: 0 });
     expect(next(ways, "ll-hls", unsupported, ["flv"])).toEqual({ do: "give up", reason: "no H.265 here" });
+    // The server has no HLS of such a stream: that is no reason to wait for one.
+    const absent = { kind: "absent" } as const;
+    expect(next(ways, "ll-hls", absent, ["flv"], "no AV1 here")).toEqual({ do: "give up", reason: "no AV1 here" });
   });
 });

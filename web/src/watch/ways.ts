@@ -45,8 +45,13 @@ export const RETRY_MS = 1500;
 /** How soon the first way is tried again after all have failed. */
 export const ROUND_MS = 3000;
 
-/** What to do after `way` has failed; `tried` are the ways that failed since something last played. */
-export function next(ways: readonly Way[], way: Way, failure: Failure, tried: readonly Way[]): Next {
+/**
+ * What to do after `way` has failed; `tried` are the ways that failed since something last played, and `undecodable`
+ * is what one of them said of the stream's codecs.
+ */
+export function next(ways: readonly Way[], way: Way, failure: Failure, tried: readonly Way[], undecodable?: string): Next {
+  // It is there, since another way has seen its codecs; the server does not offer them in this one.
+  if (failure.kind === "absent" && undecodable !== undefined) return { do: "give up", reason: undecodable };
   if (failure.kind === "absent") return { do: "wait", ms: RETRY_MS };
   if (failure.kind === "refused" && (failure.status === 401 || failure.status === 400)) {
     return { do: "give up", reason: refusal(failure.status) };
