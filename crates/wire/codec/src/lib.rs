@@ -6,8 +6,11 @@
 //! streams over time, or of decoding.
 //!
 //! Every parser takes untrusted bytes, reads no further than the descriptor, and allocates nothing.
+//! [`config`] reads the records that stand before a stream's first frame; only its names allocate.
 
 pub mod av1;
+mod bits;
+pub mod config;
 pub mod h264;
 pub mod h265;
 mod kind;
