@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+/// The largest data channel message that a transport takes unless its [`Config`] says otherwise, bytes. Whoever
+/// describes the transport (`a=max-message-size`, RFC 8841 section 6) promises this and no more: a longer message
+/// ends the association.
+pub const MESSAGE_MAX: u32 = 65_536;
+
 /// DTLS versions to speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DtlsVersions {
@@ -49,7 +54,7 @@ impl Default for Config {
             disconnected_after: Duration::from_secs(10),
             failed_after: Duration::from_secs(5),
             sctp_port: 5000,
-            max_message_size: 65_536,
+            max_message_size: MESSAGE_MAX,
             send_buffer: 1 << 20,
             lossy_send_buffer: 128 << 10,
             receive_buffer: 512 << 10,

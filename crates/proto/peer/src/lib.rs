@@ -28,7 +28,7 @@ mod transport;
 
 pub use api::*;
 pub use certificate::{Certificate, CertificateError};
-pub use config::{Config, DtlsVersions};
+pub use config::{Config, DtlsVersions, MESSAGE_MAX};
 pub use credentials::home_of;
 pub use demux::{Class, classify, stun_ufrag};
 pub use event::{Event, FailReason, Keys, Path, Reject, Transmit};

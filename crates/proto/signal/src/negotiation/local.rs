@@ -6,8 +6,8 @@ use sdp::{Address, Ice, Protocol, Section, Session, Setup};
 
 /// The port of SCTP inside DTLS, RFC 8841 section 5.
 pub(crate) const SCTP_PORT: u16 = 5000;
-/// The largest data channel message that we take, in bytes; what libwebrtc announces too.
-pub(crate) const MESSAGE_MAX: u64 = 262_144;
+/// The largest data channel message that we take, in bytes. LiveKit's clients send 64,000 at most.
+pub(crate) const MESSAGE_MAX: u64 = peer::MESSAGE_MAX as u64;
 /// Remote candidates kept of one description.
 const CANDIDATES_MAX: usize = 64;
 
