@@ -74,6 +74,15 @@ pub(crate) fn page(shared: &Shared) -> String {
         page.family(name, Kind::Counter, help).sample(&[], counter.get());
     }
 
+    workers(shared, &mut page);
+    drops(shared, &mut page);
+    if let Some(desk) = shared.desk.get() {
+        crate::streams::metrics(desk, &mut page);
+    }
+    page.finish()
+}
+
+fn workers(shared: &Shared, page: &mut Exposition) {
     let workers = shared.engine.stats();
     for (index, (name, _)) in workers.first().map(|w| w.named()).into_iter().flatten().enumerate() {
         let gauge = WORKER_GAUGES.contains(&name);
@@ -86,8 +95,14 @@ pub(crate) fn page(shared: &Shared) -> String {
             page.sample(&[("worker", &worker)], value);
         }
     }
-    if let Some(desk) = shared.desk.get() {
-        crate::streams::metrics(desk, &mut page);
+}
+
+/// What the media workers refused, by reason.
+fn drops(shared: &Shared, page: &mut Exposition) {
+    page.family("millrace_media_drops_total", Kind::Counter, "Datagrams, packets and messages dropped.");
+    for (worker, counters) in shared.engine.router_counters().iter().enumerate() {
+        for (reason, value) in counters.drops.by_reason() {
+            page.sample(&[("worker", &worker), ("reason", &reason)], value);
+        }
     }
-    page.finish()
 }
