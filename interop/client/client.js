@@ -13,12 +13,15 @@ let room;
 let chats = [];
 let happened = [];
 let ended;
+/** Which of several people on one machine this is. */
+let seat = 0;
 
-async function join({ url, token, options = {}, connect = {} }) {
+async function join({ url, token, options = {}, connect = {}, seat: mine = 0 }) {
   room = new Room(options);
   chats = [];
   happened = [];
   ended = undefined;
+  seat = mine;
   const note = (what) => (detail) => happened.push({ what, detail });
   room
     .on(RoomEvent.ParticipantConnected, (who) => note("joined")(who.identity))
@@ -81,7 +84,18 @@ async function publishTone(frequency) {
   await room.localParticipant.publishTrack(out.stream.getAudioTracks()[0], { source: SOURCES.microphone, dtx: false });
 }
 
-const camera = (on, resolution) => room.localParticipant.setCameraEnabled(on, resolution && { resolution });
+/** Chromium's second made-up camera gives depth, which nothing encodes, and its third JPEGs. */
+const STRANGE_CAMERAS = /fake_device_[12]$/;
+
+/** Everyone has a camera of their own, as far as there are several. */
+async function camera(on, resolution) {
+  const devices = await navigator.mediaDevices.enumerateDevices();
+  const cameras = devices.filter(({ kind, label }) => kind === "videoinput" && !STRANGE_CAMERAS.test(label));
+  // Without an id there is but one, or the browser does not say before it is asked for one.
+  const deviceId = cameras[seat % cameras.length]?.deviceId || undefined;
+  await room.localParticipant.setCameraEnabled(on, resolution || deviceId ? { resolution, deviceId } : undefined);
+}
+
 const microphone = (on) => room.localParticipant.setMicrophoneEnabled(on);
 
 async function unpublish(source) {
@@ -174,9 +188,42 @@ async function sent(source) {
     .map(({ rid, frameWidth, frameHeight, framesEncoded, packetsSent }) => ({ rid, frameWidth, frameHeight, framesEncoded, packetsSent }));
 }
 
+/** Bytes that are no packet, on the reliable channel, around the SDK. */
+async function sendRaw(bytes, times) {
+  const { channel } = await reliableChannel();
+  for (let n = 0; n < times; n += 1) channel.send(new Uint8Array(bytes).fill(0xff));
+}
+
+async function reliableChannel() {
+  await room.engine.ensurePublisherConnected(0);
+  return { channel: room.engine.dataChannelForKind?.(0) ?? room.engine.reliableDC };
+}
+
+/** How long a picture stands still at most, from now on. */
+let standing;
+function watch(identity, source) {
+  standing = { longest: 0, frames: -1, since: performance.now() };
+  standing.timer = setInterval(async () => {
+    const { frames } = (await received(identity, source)) ?? { frames: standing.frames };
+    const now = performance.now();
+    if (frames !== standing.frames) Object.assign(standing, { frames, since: now });
+    standing.longest = Math.max(standing.longest, now - standing.since);
+  }, 100);
+}
+
+function watched() {
+  clearInterval(standing.timer);
+  return { longestStill: Math.round(standing.longest) };
+}
+
 const leave = () => room.disconnect();
 const simulate = (scenario) => room.simulateScenario(scenario);
 
+/** For whoever looks into a test that failed: `page.evaluate(() => window.client.room())`. */
+const inside = () => room;
+
 window.client = {
+  room: inside,
   join, leave, camera, microphone, publishPainted, publishTone, unpublish, say, sendBytes, askQuality, subscribe, look, received, colorOf, sent, simulate,
+  sendRaw, watch, watched,
 };

@@ -13,7 +13,8 @@ const FLAGS = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
-  "--use-fake-device-for-media-stream",
+  // A camera for each: when two pages stop and open the same one at the same moment, it may give no frames ever after.
+  "--use-fake-device-for-media-stream=device-count=8",
   "--use-fake-ui-for-media-stream",
   "--autoplay-policy=no-user-gesture-required",
   "--auto-select-desktop-capture-source=Entire screen",
@@ -41,8 +42,8 @@ export class Chromium {
     return page;
   }
 
-  async participant(site, identity) {
-    return new Participant(await this.open(site.url), identity);
+  async participant(site, identity, seat) {
+    return new Participant(await this.open(site.url), identity, seat);
   }
 
   /** End every page, so that a test starts with nobody left over from the last. */

@@ -3,8 +3,10 @@
 import { until } from "./until.js";
 
 export class Participant {
-  constructor(page, identity) {
+  /** Those who share a browser have different seats, so that they use different devices. */
+  constructor(page, identity, seat = 0) {
     this.page = page;
+    this.seat = seat;
     this.identity = identity;
   }
 
@@ -14,7 +16,7 @@ export class Participant {
   }
 
   async join(server, room, { options, connect, grant } = {}) {
-    await this.call("join", { url: server.ws, token: await server.token(this.identity, room, grant), options, connect });
+    await this.call("join", { url: server.ws, token: await server.token(this.identity, room, grant), options, connect, seat: this.seat });
     return this;
   }
 

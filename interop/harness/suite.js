@@ -13,8 +13,9 @@ import { serveSite } from "./site.js";
  */
 export function setUp(name, { config } = {}) {
   const suite = { people: [], name };
+  let seats = 0;
   suite.someone = async (identity) => {
-    const participant = await suite.chromium.participant(suite.site, identity);
+    const participant = await suite.chromium.participant(suite.site, identity, seats++);
     suite.people.push(participant);
     return participant;
   };
@@ -32,7 +33,7 @@ export function setUp(name, { config } = {}) {
     const consoles = suite.people.map(({ identity, page }) => `--- ${identity}\n${page.said.join("\n")}\n`);
     const file = `console-${name}-${context.name.replace(/[^a-z0-9]+/gi, "-").slice(0, 60)}.log`;
     writeFileSync(join(ARTIFACTS, file), consoles.join("\n"));
-    suite.people.length = 0;
+    suite.people.length = seats = 0;
     await suite.chromium.clear();
   });
   after(async () => {
