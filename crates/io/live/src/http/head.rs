@@ -12,6 +12,8 @@ pub(super) struct Head {
     pub(super) host: String,
     /// The key of a WebSocket's handshake (RFC 6455 section 4.2.1), where one is wanted.
     pub(super) websocket: Option<String>,
+    /// The answer may be compressed with gzip.
+    pub(super) takes_gzip: bool,
     /// The connection may be used again.
     pub(super) is_kept: bool,
     /// Bytes of the head.
@@ -33,12 +35,19 @@ impl Head {
             let options = header("connection").unwrap_or_default().split(',');
             options.map(str::trim).any(|option| option.eq_ignore_ascii_case(word))
         };
+        // A weight of zero forbids it (RFC 9110 section 12.5.3).
+        let takes_gzip = header("accept-encoding").unwrap_or_default().split(',').any(|coding| {
+            let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+            name.trim().eq_ignore_ascii_case("gzip")
+                && weight.trim().trim_start_matches("q=").parse().unwrap_or(1.0) > 0.0
+        });
         // A body would stand where the next request is looked for.
         let has_body = header("content-length").is_some_and(|length| length != "0")
             || header("transfer-encoding").is_some();
         let is_kept =
             !has_body && if request.version == Some(1) { !says("close") } else { says("keep-alive") };
         Ok(Some(Self {
+            takes_gzip,
             is_kept,
             len,
             method: request.method.unwrap_or_default().to_owned(),
@@ -62,6 +71,16 @@ mod tests {
         let head = Head::parse(text).unwrap().unwrap();
         assert_eq!((head.method.as_str(), head.target.as_str()), ("GET", "/live/demo.flv?token=t"));
         assert_eq!((head.host.as_str(), head.websocket), ("example.org:8080", None));
+        for (offer, takes) in [
+            ("gzip, deflate, br", true),
+            ("br;q=1.0, GZIP;q=0.5", true),
+            ("gzip;q=0", false),
+            ("identity", false),
+            ("gzipped", false),
+        ] {
+            let text = format!("GET /a HTTP/1.1\r\nAccept-Encoding: {offer}\r\n\r\n");
+            assert_eq!(Head::parse(text.as_bytes()).unwrap().unwrap().takes_gzip, takes, "{offer}");
+        }
         let text = b"GET /a HTTP/1.1\r\nUpgrade: WebSocket\r\nSec-WebSocket-Key: k\r\n\r\n";
         assert_eq!(Head::parse(text).unwrap().unwrap().websocket.as_deref(), Some("k"));
         let kept = |text: &[u8]| Head::parse(text).unwrap().unwrap().is_kept;

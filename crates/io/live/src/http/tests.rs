@@ -254,6 +254,16 @@ async fn hls_is_played_from_what_is_there_and_waits_for_what_comes() {
         number += 1;
     }
     assert_eq!(parts, body);
+    // Whoever takes gzip gets the playlist so, and segments as they are.
+    let gzip = "/live/demo/index.m3u8 HTTP/1.1\r\nAccept-Encoding: gzip\r\nX: ";
+    let (_, head, zipped) = browser.get(gzip).await;
+    assert!(head.contains("Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n"), "{head}");
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&zipped[..]), &mut text).unwrap();
+    assert_eq!(text, playlist);
+    assert!(zipped.len() * 2 < text.len(), "{} of {}", zipped.len(), text.len());
+    let (_, head, plain) = browser.get(&gzip.replace("index.m3u8", "1.ts")).await;
+    assert!(!head.contains("Content-Encoding") && plain == body, "{head}");
     // It is one player, however many files it asks for.
     assert_eq!(desk.streams()[0].players.len(), 1);
     assert_eq!(desk.streams()[0].players[0].viewer.label, "hls");
