@@ -1,4 +1,5 @@
-//! A lossy line: 10 % lost at random each way, a round trip of 100 ms to the server, video of 1.5 Mbit/s.
+//! A lossy line: 10 % lost at random each way, a round trip of 100 ms to the server, 1.5 Mbit/s each way. Video
+//! of 1 Mbit/s leaves as much room as the repairs need.
 
 use std::time::Duration;
 
@@ -14,16 +15,17 @@ const LOSSY: netem::Config = netem::Config {
     delay: Duration::from_millis(50),
     jitter: Duration::ZERO,
     reorder: false,
-    rate: None,
+    rate: Some(1_500_000),
     queue: Duration::from_millis(300),
 };
-const CLEAN: netem::Config = netem::Config { loss: 0.0, delay: Duration::from_millis(5), ..LOSSY };
+const CLEAN: netem::Config =
+    netem::Config { loss: 0.0, delay: Duration::from_millis(5), rate: None, ..LOSSY };
 
 /// What a subscriber has after a minute of pictures, over these lines of the publisher and of its own.
 fn minute(seed: u64, publisher: netem::Config, subscriber: netem::Config) -> Stats {
     let mode = |bit: u64| if seed & bit == 0 { Mode::Single } else { Mode::Dual };
     let mut world = World::new(publisher, seed);
-    world.join(mode(1), vec![Publish::Audio, Publish::Video(VideoSourceParams::single(1_500_000))]);
+    world.join(mode(1), vec![Publish::Audio, Publish::Video(VideoSourceParams::single(1_000_000))]);
     world.set_link(subscriber);
     let take = world.join(mode(2), Vec::new());
     world.until("the first picture", |w| {
@@ -64,8 +66,8 @@ fn a_publisher_on_a_lossy_line_is_never_seen_to_stand_for_a_second() {
 fn two_lossy_lines_one_after_the_other_are_repaired_too() {
     for seed in 0..SEEDS {
         let got = minute(seed, LOSSY, LOSSY);
-        // What is lost on both lines, again and again, waits as long as libwebrtc does: 3 s, and then for the
-        // key frame.
+        // What is lost on both lines, again and again, may wait as long as libwebrtc does: 3 s, and then for
+        // the key frame.
         assert!(got.videos[0].longest_gap < Duration::from_secs(5), "seed {seed}: {:?}", got.videos[0]);
     }
 }

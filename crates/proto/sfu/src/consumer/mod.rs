@@ -210,7 +210,7 @@ impl Consumer {
         if let Some((transport_seq, payload_len)) = self.send(&what, meta, packet, egress) {
             self.feedback.count(payload_len);
             let stamp = Stamp { transport_seq, ..stamp };
-            self.log.record(Sent { source, codec: meta.codec, stamp, at: egress.now.mono, again: 0 });
+            self.log.record(Sent { source, codec: meta.codec, stamp, at: egress.now.mono });
         }
     }
 

@@ -29,18 +29,15 @@ impl Consumer {
             egress.counters.repair.not_cached += 1;
             return;
         };
-        for _ in 0..self.log.take_turn(seq, egress.now.mono, self.feedback.round_trip()) {
-            let Some(what) = self.repetition(&sent, egress) else {
-                egress.counters.repair.not_cached += 1;
-                return;
-            };
-            if self.send(&what, &meta, packet, egress).is_some() {
-                egress.counters.repair.resent += 1;
-            }
-            if what.rtx.is_none() {
-                // The same packet twice in a row is one packet.
-                return;
-            }
+        if !self.log.take_turn(seq, egress.now.mono, self.feedback.round_trip()) {
+            return;
+        }
+        let Some(what) = self.repetition(&sent, egress) else {
+            egress.counters.repair.not_cached += 1;
+            return;
+        };
+        if self.send(&what, &meta, packet, egress).is_some() {
+            egress.counters.repair.resent += 1;
         }
     }
 

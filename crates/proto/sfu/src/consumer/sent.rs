@@ -46,8 +46,6 @@ pub(crate) struct Sent {
     pub(crate) codec: u8,
     pub(crate) stamp: Stamp,
     pub(crate) at: Instant,
-    /// Times it went again.
-    pub(crate) again: u8,
 }
 
 /// The last packets by number.
@@ -86,18 +84,15 @@ impl SentLog {
         self.slots.get(seq as usize % self.len)?.as_ref().filter(|s| s.stamp.numbers.seq == seq)
     }
 
-    /// How many copies of the packet may go again now, given the round trip time; if any, it counts as
-    /// gone. What is asked for once more goes twice: the first answer was lost, and a third round trip is
-    /// more than most pictures can wait.
-    pub(crate) fn take_turn(&mut self, seq: u64, now: Instant, round_trip: Option<Duration>) -> usize {
+    /// Whether the packet may go again now, given the round trip time; if so, it counts as gone.
+    pub(crate) fn take_turn(&mut self, seq: u64, now: Instant, round_trip: Option<Duration>) -> bool {
         let len = self.len;
-        let Some(Some(sent)) = self.slots.get_mut(seq as usize % len) else { return 0 };
+        let Some(Some(sent)) = self.slots.get_mut(seq as usize % len) else { return false };
         let interval = round_trip.map_or(LEAST_RESEND_INTERVAL, |rtt| (rtt / 2).max(LEAST_RESEND_INTERVAL));
         if sent.stamp.numbers.seq != seq || now.saturating_duration_since(sent.at) < interval {
-            return 0;
+            return false;
         }
         sent.at = now;
-        sent.again = sent.again.saturating_add(1);
-        if sent.again == 1 { 1 } else { 2 }
+        true
     }
 }
