@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use codec::Kind;
+use codec::config::{Format, format};
 use container::amf;
 use container::flv::{AudioPacket, AudioTag, Malformed, TagKind, VideoPacket, VideoTag};
 use media::{Frame, Picture, Shape, Sound, Ticks, Track, TrackId, Unwrap};
@@ -75,7 +76,12 @@ impl Ingest {
         let Some(id) = number(TrackId::VIDEO, tag.track) else { return };
         match tag.packet {
             VideoPacket::Config(config) => {
-                self.announce(id, tag.codec, config, Shape::Video(self.picture), out);
+                // The record knows better than `onMetaData`, which some publishers never send or change.
+                let picture = match format(tag.codec, config) {
+                    Ok(Format::Video { width, height }) => Picture { width, height },
+                    _ => self.picture,
+                };
+                self.announce(id, tag.codec, config, Shape::Video(picture), out);
             }
             VideoPacket::Frame { cts, data } if !data.is_empty() => {
                 self.expect(id, tag.codec, Shape::Video(self.picture), out);
@@ -96,7 +102,10 @@ impl Ingest {
         let Some(id) = number(TrackId::AUDIO, tag.track) else { return };
         match tag.packet {
             AudioPacket::Config(config) => {
-                let sound = sound(tag.codec, config).unwrap_or(self.sound);
+                let sound = match format(tag.codec, config) {
+                    Ok(Format::Audio { rate, channels }) => Sound { rate, channels },
+                    _ => self.sound,
+                };
                 self.announce(id, tag.codec, config, Shape::Audio(sound), out);
             }
             AudioPacket::Frame(data) if !data.is_empty() => {
@@ -144,31 +153,6 @@ impl Ingest {
 /// Numbered from the first of its medium; the numbers of video end where those of audio begin.
 fn number(first: TrackId, track: u8) -> Option<TrackId> {
     (track < TrackId::AUDIO.0).then(|| TrackId(first.0 + track))
-}
-
-/// The form of sound, out of its configuration.
-fn sound(codec: Kind, config: &[u8]) -> Option<Sound> {
-    match (codec, config) {
-        (Kind::Aac, [first, second, ..]) => aac(u16::from_be_bytes([*first, *second])),
-        (Kind::Opus, [b'O', b'p', b'u', b's', b'H', b'e', b'a', b'd', _, channels, ..]) => {
-            // It is always decoded at 48 kHz (RFC 7845 section 5.1).
-            Some(Sound { rate: 48_000, channels: *channels })
-        }
-        _ => None,
-    }
-}
-
-/// The first bits of an `AudioSpecificConfig` (ISO/IEC 14496-3 section 1.6.2.1).
-fn aac(bits: u16) -> Option<Sound> {
-    const RATES: [u32; 13] = [
-        96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350,
-    ];
-    let rate = *RATES.get(usize::from(bits >> 7 & 0x0f))?;
-    let channels = match bits >> 3 & 0x0f {
-        7 => 8,
-        channels => channels as u8,
-    };
-    Some(Sound { rate, channels })
 }
 
 #[cfg(test)]
@@ -231,6 +215,19 @@ mod tests {
         assert_eq!(frame.payload, b"nal"[..]);
         // Not a copy.
         assert!(body.as_ptr_range().contains(&frame.payload.as_ptr()));
+    }
+
+    #[test]
+    fn the_size_is_that_of_the_record_whatever_metadata_says() {
+        // avcC with the parameter set of FFmpeg 5.1 and libx264 for 642 x 362, which is cropped.
+        const CONFIG: &[u8] =
+            b"\x01\x64\0\x1e\xff\xe1\0\x1b\x67\x64\0\x1e\xac\xd9\x40\xa4\x2f\xe2\x24\xc0\x44\0\0\
+            \x03\0\x04\0\0\x03\0\xf0\x3c\x58\xb6\x58\x01\0\x06\x68\xeb\xe3\xcb\x22\xc0";
+        let mut ingest = Ingest { picture: Picture { width: 1, height: 1 }, ..Ingest::default() };
+        let items =
+            take(&mut ingest, TagKind::Video, 0, &video(Kind::H264, true, VideoPacket::Config(CONFIG)));
+        let [Item::Track(track)] = &items[..] else { panic!("{items:?}") };
+        assert_eq!(track.shape, Shape::Video(Picture { width: 642, height: 362 }));
     }
 
     #[test]
