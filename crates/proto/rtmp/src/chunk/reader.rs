@@ -230,12 +230,14 @@ impl Cursor<'_> {
     }
 
     /// The extended timestamp. Chunks of format 3 repeat it with most senders and leave it out with some:
-    /// it is there if it is the value that the message has. `None` if the bytes are not there yet,
-    /// `Some(None)` if the sender leaves it out.
+    /// it is there if it is the value that the message has. A distance counts only where it was extended
+    /// itself: behind a whole timestamp it is 0, and so are payloads that begin with zeros. `None` if the
+    /// bytes are not there yet, `Some(None)` if the sender leaves it out.
     fn extended(&mut self, format: u8, header: &Header) -> Option<Option<u32>> {
         let at = self.at;
         let long = u32::from_be_bytes(self.take()?);
-        if format == 3 && long != header.timestamp && long != header.delta {
+        let is_distance = header.delta >= EXTENDED && long == header.delta;
+        if format == 3 && long != header.timestamp && !is_distance {
             self.at = at;
             return Some(None);
         }

@@ -109,6 +109,18 @@ fn extended_timestamps_may_be_left_out_of_continuations() {
 }
 
 #[test]
+fn zeros_behind_a_header_without_extended_timestamp_are_payload() {
+    let mut out = BytesMut::new();
+    write_header(6, message_type::VIDEO, 1, 0x0123_4567, 134, &mut out);
+    out.extend_from_slice(&[9; 128]);
+    out.extend_from_slice(&[0xc6, 0, 0, 0, 0, 7, 7]);
+    ChunkWriter::default().write(4, message_type::AUDIO, 1, 1, &[1], &mut out);
+    let messages = read(&out, 1000).unwrap();
+    assert_eq!(messages[0].payload[128..], [0, 0, 0, 0, 7, 7]);
+    assert_eq!(messages.len(), 2);
+}
+
+#[test]
 fn what_would_take_memory_or_time_without_end_is_refused() {
     let mut out = BytesMut::new();
     let control = |size: u32| {
