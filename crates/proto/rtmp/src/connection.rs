@@ -45,6 +45,8 @@ pub enum Error {
     NotConnected(&'static str),
     #[error("more than {0} commands without a stream")]
     TooManyCommands(u32),
+    #[error("commands ask for more than {0} bytes of answers")]
+    TooManyAnswers(usize),
 }
 
 /// One end of a connection.

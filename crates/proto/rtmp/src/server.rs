@@ -19,6 +19,9 @@ pub const STREAM: u32 = 1;
 const COMMAND_LIMITS: Limits = Limits { message: 64 << 10, streams: 16, pending: 128 << 10 };
 /// Commands without publishing or playing; encoders need five.
 const MAX_IDLE_COMMANDS: u32 = 100;
+/// Bytes of answers that wait to be taken: ten times what an encoder ever asks for at once. Each repeats the
+/// stream's name, so that a few bytes of questions would make thousands.
+const MAX_ANSWERS: usize = 64 << 10;
 /// Bytes of an address.
 const MAX_ADDRESS: usize = 4096;
 
@@ -113,6 +116,9 @@ impl Server {
         self.connection.push(bytes)?;
         while let Some(message) = self.connection.poll()? {
             self.message(message)?;
+            if self.connection.out.len() > MAX_ANSWERS {
+                return Err(Error::TooManyAnswers(MAX_ANSWERS));
+            }
         }
         Ok(())
     }

@@ -343,3 +343,40 @@ fn addresses_to_connect_to_are_read_or_refused() {
         assert_eq!(Target::parse(bad), None, "{bad}");
     }
 }
+
+#[test]
+fn questions_by_the_thousand_are_refused_whatever_the_state() {
+    // The shortest question with the longest answer, which repeats the stream's name.
+    let seek = b"\x02\0\x04seek";
+    let states: [fn(&mut Script); 3] = [
+        |_| {},
+        |script| script.ask("play", &"x".repeat(4096)).unwrap(),
+        |script| {
+            script.ask("play", &"x".repeat(4096)).unwrap();
+            script.server.accept();
+        },
+    ];
+    for state in states {
+        let mut script = Script::new();
+        script.connect("live", "rtmp://h/live");
+        state(&mut script);
+        script.server.take_output();
+        let refused = (0..8000).find_map(|_| script.message(message_type::COMMAND, 0, seek).err());
+        assert!(matches!(refused, Some(Error::TooManyAnswers(_) | Error::TooManyCommands(_))), "{refused:?}");
+        let held = script.server.take_output().len();
+        assert!(held < 80 << 10, "{held} bytes");
+    }
+}
+
+#[test]
+fn questions_whose_answers_are_taken_go_on_for_ever() {
+    let mut script = Script::new();
+    script.connect("live", "rtmp://h/live");
+    script.ask("play", "demo").unwrap();
+    script.server.accept();
+    script.codes();
+    for _ in 0..1000 {
+        script.message(message_type::COMMAND, 0, b"\x02\0\x04seek").unwrap();
+        assert_eq!(script.codes(), ["NetStream.Seek.Failed"]);
+    }
+}
