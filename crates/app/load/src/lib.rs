@@ -8,6 +8,7 @@ mod crowd;
 mod delays;
 mod report;
 mod room;
+mod sheet;
 mod signalling;
 
 pub use room::{Pacing, Room, Video, run};

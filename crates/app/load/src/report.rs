@@ -1,16 +1,15 @@
-//! What the run came to: a line a second, a table at the end, and JSON.
+//! What a run with rooms came to: a line a second, and the figures of its sheet.
 
-use std::io::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::cost::Cost;
 use crate::crowd::Snapshot;
 use crate::delays::Delays;
 use crate::room::Room;
+use crate::sheet::{Sheet, round};
 
 /// One look at everything.
 #[derive(Debug, Clone)]
@@ -22,12 +21,9 @@ pub(crate) struct Measure {
 
 pub(crate) struct Report {
     participants: usize,
-    command: Value,
     /// To standard error, so that standard output is the report's.
     told: usize,
-    seconds: Vec<Value>,
-    summary: Vec<(&'static str, Value, &'static str)>,
-    failures: Vec<(String, usize)>,
+    sheet: Sheet,
 }
 
 impl Report {
@@ -40,14 +36,7 @@ impl Report {
             "pacing": format!("{:?}", options.pacing).to_lowercase(),
             "protocol": if options.v0 { "v0" } else { "v1" }, "duration_s": options.duration,
         });
-        Self {
-            participants,
-            command,
-            told: 0,
-            seconds: Vec::new(),
-            summary: Vec::new(),
-            failures: Vec::new(),
-        }
+        Self { participants, told: 0, sheet: Sheet::new(command) }
     }
 
     pub(crate) fn joining(&mut self, seen: &Snapshot, all: usize) {
@@ -73,7 +62,7 @@ impl Report {
             now.seen.delays.quantile(0.99),
             cpu.map_or(String::new(), |cpu| format!("  server {cpu:.0} % of a core")),
         );
-        self.seconds.push(json!({
+        self.sheet.second(json!({
             "connected": now.seen.connected, "packets_sent": sent, "packets_received": received,
             "mbit_per_s": mbit, "lost": lost, "server_cpu_percent": cpu,
         }));
@@ -94,7 +83,7 @@ impl Report {
         let frames = |seen: &Snapshot| seen.stats.videos.iter().map(|video| video.frames).sum::<u64>();
         let rss = end.cost.map(|cost| cost.rss);
         let grown = rss.zip(before).map(|(rss, before)| rss.saturating_sub(before.rss));
-        let mut put = |name, value: Value, unit| self.summary.push((name, value, unit));
+        let mut put = |name, value: Value, unit| self.sheet.put(name, value, unit);
         put("participants", json!(self.participants), "");
         put("connected", json!(end.seen.connected), "");
         put("join_median_ms", json!(round(joins.quantile(0.5))), "ms");
@@ -122,43 +111,14 @@ impl Report {
             json!(grown.map(|grown| grown / end.seen.connected.max(1) as u64)),
             "byte",
         );
-        self.failures = end.seen.failures.clone().into_iter().collect();
-        self.failures.sort();
+        self.sheet.fail(&end.seen.failures);
     }
 
     pub(crate) fn write(&self, json: Option<&Path>) -> anyhow::Result<()> {
-        let to_stdout = json.is_some_and(|path| path == Path::new("-"));
-        if !to_stdout {
-            let mut out = std::io::stdout().lock();
-            for (name, value, unit) in self.summary.iter().filter(|(_, value, _)| !value.is_null()) {
-                // Nobody reading is no error.
-                let _ = writeln!(out, "{name:<24} {:>14} {unit}", value.to_string());
-            }
-            for (why, count) in &self.failures {
-                let _ = writeln!(out, "{count} did not get in or fell out: {why}");
-            }
-        }
-        let Some(path) = json else { return Ok(()) };
-        let summary = self.summary.iter().map(|(name, value, _)| ((*name).to_owned(), value.clone()));
-        let mut whole: serde_json::Map<String, Value> = summary.collect();
-        whole.insert("options".into(), self.command.clone());
-        whole.insert("seconds".into(), json!(self.seconds));
-        let failures = self.failures.iter().map(|(why, count)| json!({"why": why, "count": count}));
-        whole.insert("failures".into(), failures.collect());
-        let text = serde_json::to_string_pretty(&whole).context("the report")?;
-        if to_stdout {
-            let _ = writeln!(std::io::stdout().lock(), "{text}");
-            return Ok(());
-        }
-        std::fs::write(path, text + "\n").with_context(|| format!("--json {}", path.display()))
+        self.sheet.write(json)
     }
 }
 
 fn cpu_between(first: &Measure, end: &Measure) -> Option<f64> {
     Some(end.cost?.cpu.saturating_sub(first.cost?.cpu).as_secs_f64())
-}
-
-/// To the hundredth.
-fn round(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
 }
