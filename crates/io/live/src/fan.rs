@@ -6,7 +6,11 @@
 //! socket that takes no more is tried again with the next sweep, and its player jumps ahead when it is too far
 //! behind.
 
+mod line;
 mod seat;
+#[cfg(test)]
+mod tests;
+mod websocket;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,7 +21,9 @@ use tokio::time::Instant;
 
 use crate::forms::Forms;
 
-pub(crate) use seat::{Form, Seat, Socket};
+pub(crate) use line::Socket;
+pub(crate) use seat::{Form, Seat};
+pub(crate) use websocket::message;
 
 /// Without anything new: how soon departures are noticed and full sockets tried again.
 const TICK: Duration = Duration::from_millis(250);
@@ -101,6 +107,9 @@ async fn sweep(source: Source, mut inbox: mpsc::UnboundedReceiver<Seat>) {
                 Some(seat) => seats.push(seat),
                 None => return,
             }
+        } else if seats.iter().any(Seat::is_hungry) {
+            // Others have their turn in between.
+            tokio::task::yield_now().await;
         } else {
             let merge = seats.iter().map(|seat| seat.merge_latency).min().unwrap_or_default();
             tokio::select! {
@@ -122,9 +131,9 @@ async fn sweep(source: Source, mut inbox: mpsc::UnboundedReceiver<Seat>) {
         }
         last = Instant::now();
         bell.mark_unchanged();
-        seats.iter_mut().for_each(Seat::listen);
-        gather(&stream, &forms, &mut seats);
         let now = Instant::now();
+        seats.iter_mut().for_each(|seat| seat.listen(now));
+        gather(&stream, &forms, &mut seats, now);
         seats.iter_mut().for_each(|seat| seat.write(now));
         // Dropping a seat takes the hub's lock; the stream's is not held here.
         seats.retain(|seat| !seat.is_done());
@@ -132,10 +141,10 @@ async fn sweep(source: Source, mut inbox: mpsc::UnboundedReceiver<Seat>) {
 }
 
 /// Finds for every player what it has not had, with one lock for all.
-fn gather(stream: &Shared, forms: &Forms, seats: &mut [Seat]) {
+fn gather(stream: &Shared, forms: &Forms, seats: &mut [Seat], now: Instant) {
     let mut stream = stream.lock();
     let mut forms = forms.lock();
     for seat in seats {
-        seat.gather(&mut stream, &mut forms);
+        seat.gather(&mut stream, &mut forms, now);
     }
 }

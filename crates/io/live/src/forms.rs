@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use media::{Beside, Frame, Headers, Stream};
+
+use crate::fan::message;
 
 /// The forms of one stream, beside its ring. Its lock is taken while the stream's is held.
 #[derive(Debug, Clone, Default)]
@@ -23,26 +25,6 @@ impl FormCache {
         let write = |headers: &Headers, frame: &Frame| Some(message(&flv::egress::tag(headers, frame)?));
         self.messages.get(stream, index, write)
     }
-}
-
-/// A binary message of a WebSocket, in one frame and without a mask (RFC 6455 section 5.2).
-pub(crate) fn message(payload: &[u8]) -> Bytes {
-    const FIN_BINARY: u8 = 0x82;
-    let mut out = BytesMut::with_capacity(payload.len() + 10);
-    out.put_u8(FIN_BINARY);
-    match payload.len() {
-        len @ 0..126 => out.put_u8(len as u8),
-        len @ 126..0x1_0000 => {
-            out.put_u8(126);
-            out.put_u16(len as u16);
-        }
-        len => {
-            out.put_u8(127);
-            out.put_u64(len as u64);
-        }
-    }
-    out.put_slice(payload);
-    out.freeze()
 }
 
 impl Forms {

@@ -280,6 +280,11 @@ impl Stream {
 
     /// What comes next for a reader, at most `limit` frames; it stands behind them afterwards.
     pub fn next(&mut self, cursor: &mut Cursor, limit: usize) -> Step {
+        self.next_within(cursor, limit, usize::MAX)
+    }
+
+    /// As [`Self::next`], at most `bytes` of payload, or one frame that is larger.
+    pub fn next_within(&mut self, cursor: &mut Cursor, limit: usize, bytes: usize) -> Step {
         let before = cursor.next;
         self.catch_up(cursor);
         if cursor.awaits_key {
@@ -301,10 +306,26 @@ impl Stream {
             return Step { headers: None, range: from..from, skipped };
         };
         let to = head.min(others_from.unwrap_or(head)).min(from.saturating_add(limit as u64));
+        let to = self.within(from, to, bytes);
         let is_new = headers.version != cursor.version;
         cursor.version = headers.version;
         cursor.next = to;
         Step { headers: is_new.then(|| headers.clone()), range: from..to, skipped }
+    }
+
+    /// How far from `from` towards `to` there are no more than `bytes` of payload.
+    fn within(&self, from: u64, to: u64, mut bytes: usize) -> u64 {
+        if bytes == usize::MAX {
+            return to;
+        }
+        for index in from..to {
+            let len = self.ring.get(index).map_or(0, |frame| frame.payload.len());
+            match bytes.checked_sub(len) {
+                Some(left) => bytes = left,
+                None => return index.max(from + 1),
+            }
+        }
+        to
     }
 
     /// A reader that is behind the ring, or further behind than twice the content latency, goes to a key

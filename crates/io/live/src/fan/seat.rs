@@ -1,33 +1,25 @@
-//! One player's socket in a sweep.
+//! One player in a sweep: what it is given next, and what it says.
 
-use std::collections::VecDeque;
-use std::io::IoSlice;
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use media::{Cursor, Name, Stream, Ticks, Why};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use crate::Playing;
-use crate::forms::{FormCache, message};
+use crate::forms::FormCache;
 
 use super::Source;
+use super::line::{Line, Socket};
+use super::websocket::{self, Heard, Talk, message};
 
 /// Frames taken in one go: what a new player gets at once, and more.
 const BATCH: usize = 512;
-/// Buffers of one vectored write.
-const SLICES: usize = 64;
-/// A socket that takes nothing for so long is dead.
-const STALLED: Duration = Duration::from_secs(60);
+/// Bytes of them, unless a single one is larger: what a player that reads no more can hold of frames that the
+/// stream has given up.
+pub(super) const BATCH_BYTES: usize = 256 << 10;
 /// What a player has to say is short.
 const READ: usize = 4096;
-
-/// A connection, plain or over TLS.
-pub(crate) trait Socket: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug> Socket for T {}
 
 /// How a player is spoken to.
 #[derive(Debug)]
@@ -39,41 +31,47 @@ pub(crate) enum Form {
     FlvMessages,
 }
 
+/// The connection's other half.
+#[derive(Debug)]
+enum Voice {
+    Rtmp(Box<rtmp::Server>),
+    /// It has nothing to say.
+    Flv,
+    FlvMessages(Talk),
+}
+
 /// A player and its socket.
 #[derive(Debug)]
 pub(crate) struct Seat {
-    socket: Box<dyn Socket>,
-    form: Form,
+    line: Line,
+    voice: Voice,
     playing: Playing,
     cursor: Cursor,
     pub(super) merge_latency: Duration,
-    /// What was gathered and not yet written.
-    pending: VecDeque<Bytes>,
     has_begun: bool,
     is_paused: bool,
-    /// Nothing more is to come; what is pending is still written.
-    is_ending: bool,
-    is_closed: bool,
-    /// Since when the socket has taken nothing.
-    stalled: Option<Instant>,
+    /// There was more than fits into one go.
+    has_more: bool,
 }
 
 impl Seat {
     /// `first` is sent before anything else.
     pub(crate) fn new(socket: Box<dyn Socket>, form: Form, playing: Playing, first: Bytes) -> Self {
-        let pending = Some(first).filter(|bytes| !bytes.is_empty()).into_iter().collect();
+        let mut line = Line::new(socket);
+        line.put(first);
         Self {
-            socket,
-            form,
+            line,
+            voice: match form {
+                Form::Rtmp(server) => Voice::Rtmp(server),
+                Form::Flv => Voice::Flv,
+                Form::FlvMessages => Voice::FlvMessages(Talk::new(Instant::now())),
+            },
             cursor: playing.cursor(),
             merge_latency: playing.place().app.merge_latency,
             playing,
-            pending,
             has_begun: false,
             is_paused: false,
-            is_ending: false,
-            is_closed: false,
-            stalled: None,
+            has_more: true,
         }
     }
 
@@ -96,39 +94,51 @@ impl Seat {
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.is_closed || (self.is_ending && self.pending.is_empty())
+        self.line.is_closed()
+    }
+
+    /// Whether it has written what it was given and there is more: it need not wait for the next frame.
+    pub(super) fn is_hungry(&self) -> bool {
+        self.has_more && self.line.is_open() && self.line.is_clear()
     }
 
     /// Hears what the player says: that it leaves, most of all.
-    pub(super) fn listen(&mut self) {
+    pub(super) fn listen(&mut self, now: Instant) {
         let mut bytes = [0; READ];
-        let mut context = Context::from_waker(Waker::noop());
         // A player that talks without end is heard again in the next sweep.
         for _ in 0..4 {
-            let mut buffer = ReadBuf::new(&mut bytes);
-            match Pin::new(&mut self.socket).poll_read(&mut context, &mut buffer) {
-                Poll::Pending => break,
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                    self.is_closed |= match &mut self.form {
-                        Form::Rtmp(server) => server.push(buffer.filled()).is_err(),
-                        Form::Flv => false,
-                        Form::FlvMessages => says_goodbye(buffer.filled()),
-                    };
+            let Some(said) = self.line.read(&mut bytes) else { break };
+            // On the way out nobody listens any more.
+            if !self.line.is_open() {
+                continue;
+            }
+            match &mut self.voice {
+                Voice::Rtmp(server) => {
+                    if server.push(said).is_err() {
+                        self.line.close();
+                    }
                 }
-                Poll::Ready(_) => {
-                    self.is_closed = true;
-                    break;
+                Voice::FlvMessages(talk) => {
+                    if let Heard::Over(last) = talk.hear(now, said) {
+                        self.line.put(last);
+                        self.line.end();
+                    }
                 }
+                Voice::Flv => {}
             }
         }
-        self.obey();
+        self.obey(now);
         if let Some(why) = self.playing.over() {
             self.end(why);
         }
     }
 
-    fn obey(&mut self) {
-        let Form::Rtmp(server) = &mut self.form else { return };
+    fn obey(&mut self, now: Instant) {
+        let server = match &mut self.voice {
+            Voice::Rtmp(server) => server,
+            Voice::FlvMessages(talk) if talk.is_dead(now) => return self.line.close(),
+            Voice::FlvMessages(_) | Voice::Flv => return,
+        };
         while let Some(event) = server.poll_event() {
             match event {
                 rtmp::server::Event::Pause(pauses) => {
@@ -139,109 +149,106 @@ impl Seat {
                     }
                     self.is_paused = pauses;
                 }
-                rtmp::server::Event::Stop => self.is_ending = true,
+                rtmp::server::Event::Stop => {
+                    self.line.put(server.take_output());
+                    self.line.end();
+                }
                 // One stream a connection while it plays.
-                rtmp::server::Event::Publish(_) | rtmp::server::Event::Play(_) => self.is_closed = true,
+                rtmp::server::Event::Publish(_) | rtmp::server::Event::Play(_) => self.line.close(),
                 rtmp::server::Event::Media(_) => {}
             }
-        }
-        let answer = server.take_output();
-        if !answer.is_empty() {
-            self.pending.push_back(answer);
         }
     }
 
     fn end(&mut self, why: Why) {
-        if std::mem::replace(&mut self.is_ending, true) {
+        if !self.line.is_open() {
             return;
         }
-        if let Form::Rtmp(server) = &mut self.form {
-            server.end(why.name());
-            self.pending.push_back(server.take_output());
+        match &mut self.voice {
+            Voice::Rtmp(server) => {
+                server.end(why.name());
+                self.line.put(server.take_output());
+            }
+            Voice::FlvMessages(_) => self.line.put(websocket::close(websocket::NORMAL, why.name())),
+            Voice::Flv => {}
         }
+        self.line.end();
     }
 
-    /// Takes what it has not had, if it has written what it took before.
-    pub(super) fn gather(&mut self, stream: &mut Stream, forms: &mut FormCache) {
-        if !self.pending.is_empty() || self.is_paused || self.is_ending || self.is_closed {
+    /// Takes what it has not had, if it has written what it took before. Answers wait until then too: they
+    /// are bounded where they are made.
+    pub(super) fn gather(&mut self, stream: &mut Stream, forms: &mut FormCache, now: Instant) {
+        if !self.line.is_clear() || !self.line.is_open() {
             return;
         }
-        let mut budget = BATCH;
-        while budget > 0 {
-            let step = stream.next(&mut self.cursor, budget);
+        let answer = match &mut self.voice {
+            Voice::Rtmp(server) => Some(server.take_output()),
+            Voice::FlvMessages(talk) => talk.answer(now),
+            Voice::Flv => None,
+        };
+        answer.into_iter().for_each(|answer| self.line.put(answer));
+        self.has_more = false;
+        if self.is_paused {
+            return;
+        }
+        let (mut frames, mut bytes) = (BATCH, BATCH_BYTES);
+        while frames > 0 && bytes > 0 {
+            let step = stream.next_within(&mut self.cursor, frames, bytes);
             if step.is_empty() {
                 return;
             }
             if let Some(headers) = &step.headers {
-                let at = stream.frame(step.range.start).map_or(Ticks(0), |frame| frame.dts);
-                let tags = || match self.has_begun {
-                    true => flv::egress::change(headers, at),
-                    false => flv::egress::head(headers, at),
-                };
-                self.pending.push_back(match self.form {
-                    Form::Rtmp(_) => rtmp::egress::headers(headers, at),
-                    Form::Flv => tags(),
-                    Form::FlvMessages => message(&tags()),
-                });
-                self.has_begun = true;
+                self.announce(stream, headers, step.range.start);
             }
-            budget = budget.saturating_sub((step.range.end - step.range.start) as usize);
+            frames = frames.saturating_sub((step.range.end - step.range.start) as usize);
             for index in step.range {
-                let bytes = match self.form {
-                    Form::Rtmp(_) => forms.rtmp.get(stream, index),
-                    Form::Flv => forms.flv.get(stream, index),
-                    Form::FlvMessages => forms.message(stream, index),
+                let form = match self.voice {
+                    Voice::Rtmp(_) => forms.rtmp.get(stream, index),
+                    Voice::Flv => forms.flv.get(stream, index),
+                    Voice::FlvMessages(_) => forms.message(stream, index),
                 };
-                self.pending.extend(bytes);
+                let Some(form) = form else { continue };
+                bytes = bytes.saturating_sub(form.len());
+                self.line.put(form);
             }
         }
+        self.has_more = self.cursor.position() < stream.head();
+    }
+
+    /// Tells the tracks of the frames from `index` on.
+    fn announce(&mut self, stream: &Stream, headers: &media::Headers, index: u64) {
+        let at = stream.frame(index).map_or(Ticks(0), |frame| frame.dts);
+        let tags = || match self.has_begun {
+            true => flv::egress::change(headers, at),
+            false => flv::egress::head(headers, at),
+        };
+        self.line.put(match self.voice {
+            Voice::Rtmp(_) => rtmp::egress::headers(headers, at),
+            Voice::Flv => tags(),
+            Voice::FlvMessages(_) => message(&tags()),
+        });
+        self.has_begun = true;
     }
 
     /// Writes as much as the socket takes.
     pub(super) fn write(&mut self, now: Instant) {
-        let mut context = Context::from_waker(Waker::noop());
-        while !self.pending.is_empty() && !self.is_closed {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let mut count = 0;
-            for (slice, bytes) in slices.iter_mut().zip(&self.pending) {
-                *slice = IoSlice::new(bytes);
-                count += 1;
-            }
-            let slices = slices.get(..count).unwrap_or_default();
-            match Pin::new(&mut self.socket).poll_write_vectored(&mut context, slices) {
-                Poll::Ready(Ok(written)) if written > 0 => {
-                    self.stalled = None;
-                    self.written(written);
-                }
-                Poll::Ready(_) => self.is_closed = true,
-                Poll::Pending => {
-                    let since = *self.stalled.get_or_insert(now);
-                    self.is_closed = now.duration_since(since) >= STALLED;
-                    break;
-                }
-            }
-        }
-        // TLS keeps records back until it is flushed; a plain socket has nothing to flush.
-        if let Poll::Ready(Err(_)) = Pin::new(&mut self.socket).poll_flush(&mut context) {
-            self.is_closed = true;
-        }
-    }
-
-    fn written(&mut self, mut count: usize) {
-        while let Some(bytes) = self.pending.front_mut() {
-            if count < bytes.len() {
-                bytes.advance(count);
-                return;
-            }
-            count -= bytes.len();
-            self.pending.pop_front();
-        }
+        self.line.write(now);
     }
 }
 
-/// Whether a WebSocket's frame is the one that closes it (RFC 6455 section 5.5.1). Nothing else is expected of
-/// a player.
-fn says_goodbye(frame: &[u8]) -> bool {
-    const CLOSE: u8 = 8;
-    frame.first().is_some_and(|first| first & 0x0f == CLOSE)
+#[cfg(test)]
+impl Seat {
+    pub(super) fn playing(&self) -> &Playing {
+        &self.playing
+    }
+
+    /// Bytes that are held for the player.
+    pub(super) fn held(&self) -> usize {
+        self.line.held()
+    }
+
+    /// The frame that it is given next.
+    pub(super) fn position(&self) -> u64 {
+        self.cursor.position()
+    }
 }

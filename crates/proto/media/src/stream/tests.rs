@@ -527,3 +527,21 @@ impl Reader {
         }
     }
 }
+
+#[test]
+fn what_is_taken_in_one_go_is_bounded_in_bytes_and_is_at_least_a_frame() {
+    let mut bench = Bench::with_tracks(Config::default(), &both());
+    for (n, len) in [300, 300, 300, 5000, 300].into_iter().enumerate() {
+        bench.push(frame(true, n == 0, n as i64 * 40, len));
+    }
+    let mut cursor = bench.stream.cursor(None);
+    let mut taken = Vec::new();
+    loop {
+        let step = bench.stream.next_within(&mut cursor, 100, 700);
+        if step.is_empty() {
+            break;
+        }
+        taken.push(step.range);
+    }
+    assert_eq!(taken, [0..2, 2..3, 3..4, 4..5]);
+}
