@@ -78,7 +78,7 @@ pub(super) fn h264(config: &[u8]) -> Result<Format, Malformed> {
     bits.skip(1)?;
     let window = window(&mut bits)?;
     // Macroblocks are 16 wide; no level allows as many as 2^12 in a row.
-    let samples = |blocks: u32| (blocks < 1 << 12).then_some((blocks + 1) * 16).ok_or(Malformed::Forbidden);
+    let samples = |blocks: u32| (blocks < 1 << 12).then(|| (blocks + 1) * 16).ok_or(Malformed::Forbidden);
     let unit = (if matches!(chroma, 1 | 2) { 2 } else { 1 }, if chroma == 1 { 2 } else { 1 });
     cropped((samples(width)?, samples(height)? * fields), window, (unit.0, unit.1 * fields))
 }

@@ -151,3 +151,10 @@ proptest! {
         let _ = (format(kind, &config), name(kind, &config));
     }
 }
+
+/// A profile, its compatibility and level, and a width in macroblocks of 2^31: more than 32 bits of samples.
+#[test]
+fn a_size_that_no_level_allows_is_refused() {
+    let config = hex("464c00000008001702fd009fcb0000000095000000000017020000000000101010");
+    assert_eq!(format(Kind::H264, &config), Err(Malformed::Forbidden));
+}
