@@ -15,6 +15,7 @@ mod driver;
 mod guest;
 mod http;
 mod join;
+mod linger;
 mod listen;
 mod metrics;
 mod opening;

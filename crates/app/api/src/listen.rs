@@ -22,6 +22,7 @@ use tracing::{debug, warn};
 
 use crate::app::{Api, Shared};
 use crate::http;
+use crate::linger::{Linger, Lingering};
 
 /// Bytes of a request's head: a join_request may make the target as long as hyper takes it, 65,534 bytes.
 const HEAD_MAX: usize = 96 * 1024;
@@ -41,6 +42,7 @@ impl Api {
         let router = http::router(Arc::clone(&shared));
         let strangers = Arc::new(Semaphore::new(shared.config().limits.connections));
         let tls = tls.map(TlsAcceptor::from);
+        let lingering = Lingering::new();
         let mut stopped = stop.clone();
         loop {
             let accepted = tokio::select! {
@@ -59,6 +61,9 @@ impl Api {
             let connection =
                 Connection { from, router: router.clone(), shared: Arc::clone(&shared), stop: stop.clone() };
             let tls = tls.clone();
+            // Signalling is small messages that someone waits for. Without this they still arrive.
+            let _ = stream.set_nodelay(true);
+            let stream = lingering.watch(stream);
             tokio::spawn(async move {
                 connection.serve_stream(stream, tls).await;
                 drop(permit);
@@ -85,9 +90,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve_stream(self, stream: TcpStream, tls: Option<TlsAcceptor>) {
-        // Signalling is small messages that someone waits for. Without this they still arrive.
-        let _ = stream.set_nodelay(true);
+    async fn serve_stream(self, stream: Linger, tls: Option<TlsAcceptor>) {
         let Some(tls) = tls else { return self.serve(stream).await };
         let from = self.from;
         match timeout(self.shared.config().limits.head_timeout, tls.accept(stream)).await {
