@@ -1,80 +1,169 @@
 /** FFmpeg as publisher, player and judge of live streams. */
 
-import { spawn } from "node:child_process";
-import { createWriteStream } from "node:fs";
+import { execFileSync } from "node:child_process";
 import { join } from "node:path";
-import { ARTIFACTS } from "./server.js";
+import { fileURLToPath } from "node:url";
+import { Child } from "./child.js";
 import { until } from "./until.js";
 
-const FFMPEG = process.env.FFMPEG ?? "ffmpeg";
+/** Debian's: 5.1. */
+export const FFMPEG = process.env.FFMPEG ?? "ffmpeg";
 const FFPROBE = process.env.FFPROBE ?? "ffprobe";
 
-/** A process of FFmpeg; what it says is kept in artifacts/. */
-export class Ffmpeg {
-  static #running = new Set();
+const HERE = fileURLToPath(new URL("..", import.meta.url));
+const PYTHON = process.env.MILLRACE_PYTHON ?? join(HERE, ".venv/bin/python");
 
-  constructor(name, args, program = FFMPEG) {
-    this.said = "";
-    this.out = "";
-    const log = createWriteStream(join(ARTIFACTS, `ffmpeg-${name}.log`));
-    this.child = spawn(program, ["-hide_banner", ...args], { stdio: ["ignore", "pipe", "pipe"] });
-    this.child.stdout.on("data", (data) => (this.out += data));
-    this.child.stderr.on("data", (data) => ((this.said += data), log.write(data)));
-    this.child.on("error", (error) => (this.exit ??= { error: error.message }));
-    this.child.on("close", (code, signal) => ((this.exit ??= { code, signal }), log.end(), Ffmpeg.#running.delete(this)));
-    Ffmpeg.#running.add(this);
-  }
+/** The FFmpeg of PyPI's imageio-ffmpeg, which puts more than H.264 into FLV. */
+export const NEWER = process.env.FFMPEG_NEWER ?? newer();
 
-  /** Ends all that still run. */
-  static killAll() {
-    for (const process of Ffmpeg.#running) process.child.kill("SIGKILL");
-  }
-
-  async kill(signal = "SIGKILL") {
-    this.child.kill(signal);
-    return this.ended();
-  }
-
-  async ended(within = 60_000) {
-    return until("ffmpeg to end", () => this.exit, { within });
+function newer() {
+  try {
+    const ask = "import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())";
+    return execFileSync(PYTHON, ["-c", ask], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] }).trim();
+  } catch (error) {
+    throw new Error(`no imageio-ffmpeg (${error.message}): run 'scripts/setup test'`);
   }
 }
 
-/** A moving picture at 25 a second and a tone, encoded as `video` and `audio` say, published in real time. */
-export function publish(name, url, { video = H264, audio = ["-c:a", "aac"], seconds = 120 } = {}) {
-  const picture = ["-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25"];
-  const tone = ["-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=44100"];
-  const inputs = [...(video ? picture : []), ...(audio ? tone : [])];
-  const codecs = [...(video ?? []), ...(audio ?? [])];
-  return new Ffmpeg(`publish-${name}`, ["-loglevel", "error", ...inputs, ...codecs, "-t", `${seconds}`, "-f", "flv", url]);
+/** A process of FFmpeg. */
+export class Ffmpeg extends Child {
+  constructor(name, args, program = NEWER) {
+    super(`ffmpeg-${name}`, program, ["-hide_banner", ...args]);
+    // Its keyboard is of no use.
+    this.child.stdin.end();
+  }
 }
 
-/** With B-frames, and a key frame each second. */
-export const H264 = ["-c:v", "libx264", "-preset", "ultrafast", "-x264-params", "bframes=2:b-adapt=0", "-g", "25", "-pix_fmt", "yuv420p"];
+const PICTURE = "testsrc2=size=192x108:rate=25";
+const TONE = "sine=frequency=440:sample_rate=48000";
 
-/** Decodes `seconds` of `url`; what FFmpeg had to complain about, which should be nothing. */
-export function play(name, url, seconds) {
-  return new Ffmpeg(`play-${name}`, ["-loglevel", "warning", "-xerror", "-i", url, "-t", `${seconds}`, "-f", "null", "-"]);
+/** A moving picture at 25 a second and a tone, encoded as `video` and `audio` say, in real time. */
+function encode({ video = H264, audio = AAC, seconds = 170, picture = PICTURE, tone = TONE } = {}) {
+  const lavfi = (source) => ["-re", "-f", "lavfi", "-i", source];
+  const inputs = [...(video ? lavfi(picture) : []), ...(audio ? lavfi(tone) : [])];
+  return ["-loglevel", "error", ...inputs, ...(video ?? []), ...(audio ?? []), "-t", `${seconds}`];
 }
 
-/** The codecs of `url`, by kind. */
+/** Publishes it. `output` are FFmpeg's options for `url`. */
+export function publish(name, url, { output = [], program = NEWER, ...what } = {}) {
+  return new Ffmpeg(`publish-${name}`, [...encode(what), ...output, "-f", "flv", url], program);
+}
+
+/** Publishes what no program of FFmpeg here can put into FLV, but python/remux.py can. */
+export function publishRemuxed(name, url, what) {
+  const encoder = new Ffmpeg(`encode-${name}`, [...encode(what), "-flush_packets", "1", "-f", "nut", "-"]);
+  const remux = new Child(`remux-${name}`, PYTHON, [join(HERE, "python/remux.py"), url]);
+  encoder.child.stdout.pipe(remux.child.stdin);
+  return remux;
+}
+
+const YUV = ["-pix_fmt", "yuv420p", "-g", "25"];
+/** With B-frames, and a key frame each second, like all of them. */
+export const H264 = ["-c:v", "libx264", "-preset", "ultrafast", "-x264-params", "bframes=2:b-adapt=0", ...YUV];
+export const H264_IN_ORDER = ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", ...YUV];
+const X265 = "log-level=error:pools=1:frame-threads=1:ctu=16:rc-lookahead=4:keyint=25:min-keyint=25:scenecut=0";
+export const H265 = ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", `${X265}:bframes=2:b-adapt=0`, ...YUV];
+export const H265_IN_ORDER = ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", `${X265}:bframes=0`, ...YUV];
+export const AV1 = ["-c:v", "libaom-av1", "-usage", "realtime", "-cpu-used", "8", ...YUV];
+export const VP9 = ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", ...YUV];
+export const AAC = ["-c:a", "aac"];
+export const MP3 = ["-c:a", "libmp3lame"];
+export const OPUS = ["-c:a", "libopus"];
+
+/**
+ * Plays on and on: decodes everything, and tells of each packet what it is and when, on the stream's own clock. A track
+ * is `{ kind, codec, dts, pts }` with times in seconds.
+ */
+export class Watcher {
+  tracks = [];
+  /** When packets came, in milliseconds of this process. */
+  came = [];
+  #lines = "";
+
+  constructor(name, url, { python = false, input = [] } = {}) {
+    this.name = name;
+    this.process = python ? this.#python(url) : this.#ffmpeg(url, input);
+    this.process.child.stdout.on("data", (data) => this.#read(data));
+  }
+
+  #ffmpeg(url, input) {
+    const copies = ["-map", "0", "-c", "copy", "-flush_packets", "1", "-f", "framecrc", "pipe:1"];
+    const args = ["-loglevel", "warning", "-xerror", "-copyts", ...input, "-i", url, ...copies, "-map", "0", "-f", "null", "-"];
+    return new Ffmpeg(`watch-${this.name}`, args);
+  }
+
+  #python(url) {
+    return new Child(`watch-${this.name}`, PYTHON, [join(HERE, "python/watch.py"), url]);
+  }
+
+  #read(data) {
+    const lines = (this.#lines + data).split("\n");
+    this.#lines = lines.pop();
+    for (const line of lines) {
+      const [, key, index, value] = /^#(\w+) (\d+): (.*)/.exec(line) ?? [];
+      const track = key && (this.tracks[index] ??= { dts: [], pts: [] });
+      if (key === "tb") track.tick = value.split("/").reduce((ticks, scale) => ticks / scale);
+      else if (key === "media_type") track.kind = value;
+      else if (key === "codec_id") track.codec = value;
+      if (line.startsWith("#")) continue;
+      const [number, dts, pts] = line.split(",").map(Number);
+      const of = this.tracks[number];
+      this.came.push(performance.now());
+      of.dts.push(dts * of.tick);
+      of.pts.push(pts * of.tick);
+    }
+  }
+
+  get said() {
+    return this.process.said;
+  }
+
+  /** Kinds with their codecs, as in `{ video: "h264", audio: "aac" }`. */
+  get codecs() {
+    return Object.fromEntries(this.tracks.map(({ kind, codec }) => [kind, codec]));
+  }
+
+  track(kind) {
+    return this.tracks.find((track) => track.kind === kind);
+  }
+
+  /** The stream's time at which it is; nothing before the first packet. */
+  get position() {
+    const times = this.tracks.map(({ dts }) => dts.at(-1)).filter((time) => time !== undefined);
+    return times.length > 0 ? Math.max(...times) : undefined;
+  }
+
+  /** Seconds that it has played. */
+  get played() {
+    const begins = this.tracks.map(({ dts }) => dts[0]).filter((time) => time !== undefined);
+    return begins.length > 0 ? this.position - Math.min(...begins) : 0;
+  }
+
+  /** Waits until it has played so many seconds more, and has complained of nothing. */
+  async plays(seconds, within = seconds * 1000 + 40_000) {
+    const goal = this.played + seconds;
+    await until(`${this.name} to play ${seconds} s`, () => {
+      if (this.process.exit) return true;
+      if (this.played < goal) throw new Error(`${this.played.toFixed(1)} s of ${goal.toFixed(1)} s; ${this.said}`);
+      return true;
+    }, { within });
+    if (this.process.exit) throw new Error(`${this.name} ended: ${JSON.stringify(this.process.exit)} ${this.said}`);
+    return this;
+  }
+
+  stop() {
+    return this.process.kill();
+  }
+}
+
+/** The gaps between one and the next. */
+export const steps = (times) => times.slice(1).map((time, n) => time - times[n]);
+
+/** What ffprobe, Debian's, finds at an address: kinds with their codecs. */
 export async function codecs(url) {
   const args = ["-v", "error", "-show_entries", "stream=codec_type,codec_name", "-of", "json", url];
-  const probe = new Ffmpeg("probe", args, FFPROBE);
+  const probe = new Ffmpeg("probe", args, FFPROBE).listen();
   await probe.ended();
   const streams = JSON.parse(probe.out).streams ?? [];
   return Object.fromEntries(streams.map(({ codec_type, codec_name }) => [codec_type, codec_name]));
-}
-
-/** The packets of `seconds` of `url`: kind, dts and pts in seconds. */
-export async function packets(url, seconds) {
-  const entries = "packet=codec_type,dts_time,pts_time";
-  const args = ["-v", "error", "-read_intervals", `%+${seconds}`, "-show_entries", entries, "-of", "json", url];
-  const probe = new Ffmpeg("packets", args, FFPROBE);
-  await probe.ended();
-  return JSON.parse(probe.out).packets.map(({ codec_type, dts_time, pts_time }) => ({
-    kind: codec_type,
-    dts: Number(dts_time),
-    pts: Number(pts_time),
-  }));
 }

@@ -1,15 +1,47 @@
 /** A server that takes and serves live streams, and a picture that says when it was made. */
 
+import { Child } from "./child.js";
 import { Ffmpeg } from "./ffmpeg.js";
 import { Server, freeTcpPort } from "./server.js";
+import { until } from "./until.js";
+
+const started = new Set();
+
+/** Ends all servers that are left, and all programs. */
+export async function stopAll() {
+  Child.killAll();
+  await Promise.all([...started].map((server) => server.stop()));
+  started.clear();
+}
 
 /** A server with listeners of its own, and where they are. */
 export async function liveServer(name, more = "") {
   const [rtmp, http] = [await freeTcpPort(), await freeTcpPort()];
-  const server = await Server.start(name, `live:\n  rtmp: { port: ${rtmp} }\n  http: { port: ${http} }\n${more}`);
+  const config = (more) => `live:\n  rtmp: { port: ${rtmp} }\n  http: { port: ${http} }\n${more}`;
+  const server = await Server.start(name, config(more));
+  started.add(server);
   server.rtmp = (stream) => `rtmp://127.0.0.1:${rtmp}/live/${stream}`;
   server.flv = (stream) => `http://127.0.0.1:${http}/live/${stream}.flv`;
   server.hls = (stream) => `http://127.0.0.1:${http}/live/${stream}/index.m3u8`;
+  /** Waits until a stream has frames, or has none. */
+  server.plays = (stream, wanted = true) =>
+    until(`${stream} to ${wanted ? "be" : "be gone"}`, async () => {
+      const answer = await fetch(server.flv(stream), { method: "HEAD", signal: AbortSignal.timeout(3000) });
+      return answer.ok === wanted;
+    });
+  /** Waits until a stream has a playlist, which takes a segment. */
+  server.cuts = (stream) =>
+    until(`${stream} to have a playlist`, async () => (await fetch(server.hls(stream), { signal: AbortSignal.timeout(20_000) })).ok);
+  /** Settings of `live:` other than those it was started with take effect. */
+  server.reloadLive = (more) => server.reload(config(more));
+  let admin;
+  /** The API for those who look after streams: the answer's status and what is in it. */
+  server.api = async (path, { method = "GET" } = {}) => {
+    admin ??= await server.command("create-live-token", "--admin");
+    const answer = await fetch(`${server.http}/api/v1/live/${path}`, { method, headers: { authorization: `Bearer ${admin}` } });
+    const text = await answer.text();
+    return { status: answer.status, ...(text ? JSON.parse(text) : {}) };
+  };
   return server;
 }
 

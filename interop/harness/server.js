@@ -1,12 +1,13 @@
 /** The real binary on ports of its own: started, asked whether it is ready, killed by its pid, started again. */
 
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { createWriteStream, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { AccessToken } from "livekit-server-sdk";
 import { until } from "./until.js";
 
@@ -50,12 +51,28 @@ export class Server {
     }
   }
 
+  get #file() {
+    return join(this.#folder, "millrace.yaml");
+  }
+
+  /** Another configuration than the one it was started with, which it reads now. */
+  reload(config) {
+    this.#config = config;
+    writeFileSync(this.#file, this.#yaml());
+    this.signal("SIGHUP");
+  }
+
+  /** What a subcommand prints, given the server's configuration. */
+  async command(...args) {
+    const { stdout } = await promisify(execFile)(BINARY, ["--config", this.#file, ...args]);
+    return stdout.trim();
+  }
+
   /** Start the process on the ports chosen before. After a kill this is the same server coming back. */
   async run() {
-    const file = join(this.#folder, "millrace.yaml");
-    writeFileSync(file, this.#yaml());
+    writeFileSync(this.#file, this.#yaml());
     this.exit = undefined;
-    const child = spawn(BINARY, ["--dev", "--config", file], { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(BINARY, ["--dev", "--config", this.#file], { stdio: ["ignore", "pipe", "pipe"] });
     this.#child = child;
     child.stdout.pipe(this.#log, { end: false });
     child.stderr.pipe(this.#log, { end: false });

@@ -4,8 +4,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { Chromium } from "../harness/chromium.js";
-import { Ffmpeg } from "../harness/ffmpeg.js";
-import { liveServer, publishClock, readClock } from "../harness/live.js";
+import { liveServer, stopAll, publishClock, readClock } from "../harness/live.js";
 import { ARTIFACTS } from "../harness/server.js";
 import { until } from "../harness/until.js";
 
@@ -52,9 +51,7 @@ describe("watch", () => {
   });
   afterEach(() => chromium.clear());
   after(async () => {
-    Ffmpeg.killAll();
-    await chromium?.close();
-    await server?.stop();
+    await Promise.all([chromium?.close(), stopAll()]);
   });
   const address = (stream) => `${server.http}/watch/live/${stream}`;
 
