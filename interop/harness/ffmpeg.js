@@ -156,6 +156,62 @@ export class Watcher {
   }
 }
 
+/** Plays a picture that flashes, and a beep with each flash, and says how far apart they come out. */
+export class Clapper {
+  #flashes = [];
+  #beeps = [];
+  #bright = false;
+  #lines = "";
+  #time;
+
+  /** What to publish: sound is `late` by so many seconds. */
+  static pattern(late = 0) {
+    return {
+      picture: "color=black:size=192x108:rate=25,drawbox=color=white:t=fill:enable='lt(mod(t,1),0.08)'",
+      tone: `aevalsrc='if(lt(mod(t+1-${late},1),0.08),0.8*sin(2*PI*1000*t),0)':sample_rate=48000`,
+    };
+  }
+
+  constructor(name, url) {
+    const video = "signalstats,metadata=mode=print:key=lavfi.signalstats.YAVG:file=pipe\\\\:1:direct=1";
+    const audio = "silencedetect=noise=-20dB:duration=0.3";
+    const args = ["-loglevel", "info", "-nostats", "-copyts", "-i", url, "-vf", video, "-af", audio, "-f", "null", "-"];
+    this.process = new Ffmpeg(`clapper-${name}`, args);
+    this.process.child.stdout.on("data", (data) => this.#see(data));
+    this.process.child.stderr.on("data", (data) => this.#hear(data));
+  }
+
+  #see(data) {
+    const lines = (this.#lines + data).split("\n");
+    this.#lines = lines.pop();
+    for (const line of lines) {
+      this.#time = Number(/pts_time:([\d.]+)/.exec(line)?.[1] ?? this.#time);
+      const [, brightness] = /YAVG=([\d.]+)/.exec(line) ?? [];
+      if (brightness === undefined) continue;
+      if (brightness > 128 && !this.#bright) this.#flashes.push(this.#time);
+      this.#bright = brightness > 128;
+    }
+  }
+
+  #hear(data) {
+    for (const [, time] of String(data).matchAll(/silence_end: ([\d.]+)/g)) this.#beeps.push(Number(time));
+  }
+
+  /** By how many seconds each of so many beeps is later than its flash; what lies at the ends has no partner. */
+  async claps(count) {
+    const apart = await until(`${this.process.name} to see and hear ${count} claps`, () => {
+      const pairs = this.#flashes.slice(1).map((flash) => {
+        const near = this.#beeps.map((beep) => beep - flash).filter((late) => Math.abs(late) < 0.5);
+        return near[0];
+      });
+      const found = pairs.filter((late) => late !== undefined);
+      return found.length >= count && found.slice(0, count);
+    });
+    await this.process.kill();
+    return apart;
+  }
+}
+
 /** The gaps between one and the next. */
 export const steps = (times) => times.slice(1).map((time, n) => time - times[n]);
 

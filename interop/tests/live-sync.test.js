@@ -1,0 +1,53 @@
+/** Sound and pictures stay together: a flash and a beep each second, timed where they come out. */
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { H264, H264_IN_ORDER, H265, AAC, Clapper, publish } from "../harness/ffmpeg.js";
+import { liveServer, stopAll } from "../harness/live.js";
+
+/** ITU-R BT.1359 lets sound be 45 ms early; this is tighter. */
+const APART = 0.04;
+/** Claps that are judged. */
+const CLAPS = 8;
+/** What is published wrong on purpose, so that the judge is judged. */
+const LATE = 0.12;
+
+const FORMS = [
+  { name: "h264", video: H264, audio: AAC },
+  { name: "h264-in-order", video: H264_IN_ORDER, audio: AAC },
+  { name: "h265", video: H265, audio: AAC },
+];
+
+describe("live sync", { concurrency: true }, () => {
+  let server;
+  before(async () => {
+    server = await liveServer("live-sync");
+  });
+  after(stopAll);
+
+  for (const { name, ...what } of FORMS) {
+    test(`sound is within ${APART * 1000} ms of pictures, for the first player and for a late one (${name})`, async (context) => {
+      publish(name, server.rtmp(name), { ...what, ...Clapper.pattern() });
+      await server.cuts(name);
+      const ways = { rtmp: server.rtmp(name), flv: server.flv(name), hls: server.hls(name) };
+      const judge = async (when) => {
+        const found = Object.entries(ways).map(async ([way, url]) => {
+          const apart = await new Clapper(`${name}-${way}-${when}`, url).claps(CLAPS);
+          context.diagnostic(`${way}, ${when}: ${apart.map((seconds) => `${Math.round(seconds * 1000)}`).join(" ")} ms`);
+          for (const seconds of apart) assert.ok(Math.abs(seconds) < APART, `${way}, ${when}: ${apart}`);
+        });
+        await Promise.all(found);
+      };
+      await judge("first");
+      await judge("late");
+    });
+  }
+
+  test("what is published apart comes out as far apart", async (context) => {
+    publish("apart", server.rtmp("apart"), { video: H264_IN_ORDER, ...Clapper.pattern(LATE) });
+    await server.plays("apart");
+    const apart = await new Clapper("apart", server.flv("apart")).claps(4);
+    context.diagnostic(`${apart} s`);
+    for (const seconds of apart) assert.ok(Math.abs(seconds - LATE) < APART, `${apart}`);
+  });
+});
