@@ -9,13 +9,13 @@ import { until } from "./until.js";
 export class Child {
   static #running = new Set();
 
-  constructor(name, program, args, { env } = {}) {
-    this.name = name;
+  constructor(name, program, args, { env, uid } = {}) {
+    this.name = name.replaceAll(/[^\w-]+/g, "-");
     this.said = "";
     this.out = "";
     mkdirSync(ARTIFACTS, { recursive: true });
-    const log = createWriteStream(join(ARTIFACTS, `${name}.log`));
-    this.child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, ...env } });
+    const log = createWriteStream(join(ARTIFACTS, `${this.name}.log`));
+    this.child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, ...env }, uid });
     // It may end without having read everything.
     this.child.stdin.on("error", () => {});
     this.child.stderr.on("data", (data) => ((this.said += data), log.write(data)));
@@ -27,6 +27,12 @@ export class Child {
   #end(exit) {
     this.exit ??= exit;
     Child.#running.delete(this);
+  }
+
+  /** Keeps what comes out of it in artifacts/ too. */
+  record() {
+    this.child.stdout.pipe(createWriteStream(join(ARTIFACTS, `${this.name}.out`)));
+    return this;
   }
 
   /** Keeps what comes out of it in `out`. */

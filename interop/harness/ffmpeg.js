@@ -27,10 +27,11 @@ function newer() {
 
 /** A process of FFmpeg. */
 export class Ffmpeg extends Child {
-  constructor(name, args, program = NEWER) {
+  /** `from` is a program whose output it reads as `pipe:0`. */
+  constructor(name, args, program = NEWER, from) {
     super(`ffmpeg-${name}`, program, ["-hide_banner", ...args]);
-    // Its keyboard is of no use.
-    this.child.stdin.end();
+    if (from) from.child.stdout.pipe(this.child.stdin);
+    else this.child.stdin.end();
   }
 }
 
@@ -80,16 +81,16 @@ export class Watcher {
   came = [];
   #lines = "";
 
-  constructor(name, url, { python = false, input = [] } = {}) {
+  constructor(name, url, { python = false, input = [], from } = {}) {
     this.name = name;
-    this.process = python ? this.#python(url) : this.#ffmpeg(url, input);
-    this.process.child.stdout.on("data", (data) => this.#read(data));
+    this.process = python ? this.#python(url) : this.#ffmpeg(url, input, from);
+    this.process.record().child.stdout.on("data", (data) => this.#read(data));
   }
 
-  #ffmpeg(url, input) {
+  #ffmpeg(url, input, from) {
     const copies = ["-map", "0", "-c", "copy", "-flush_packets", "1", "-f", "framecrc", "pipe:1"];
     const args = ["-loglevel", "warning", "-xerror", "-copyts", ...input, "-i", url, ...copies, "-map", "0", "-f", "null", "-"];
-    return new Ffmpeg(`watch-${this.name}`, args);
+    return new Ffmpeg(`watch-${this.name}`, args, NEWER, from);
   }
 
   #python(url) {

@@ -1,0 +1,71 @@
+/** Live streams with players and a publisher other than FFmpeg: VLC, GStreamer, rtmpdump. */
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { Child } from "../harness/child.js";
+import { Watcher, publish } from "../harness/ffmpeg.js";
+import { liveServer, stopAll } from "../harness/live.js";
+import { GStreamer, Vlc } from "../harness/players.js";
+
+const SECONDS = 8;
+
+describe("live players", { concurrency: true }, () => {
+  let server, ways;
+  before(async () => {
+    // Players that know no parts ask for a playlist again after the longest segment, and begin three of them back.
+    server = await liveServer("live-players", "  hls: { segment: 2s, max_segment: 3s }\n");
+    ways = { rtmp: server.rtmp("demo"), flv: server.flv("demo"), hls: server.hls("demo") };
+    publish("players", server.rtmp("demo"));
+    await server.cuts("demo");
+  });
+  after(stopAll);
+
+  for (const way of ["rtmp", "flv", "hls"]) {
+    test(`VLC plays ${way}`, async () => {
+      const player = new Vlc(way, ways[way]);
+      await player.plays(SECONDS);
+      assert.deepEqual([player.corrupted, player.discontinuities], [0, 0]);
+      await player.process.kill();
+    });
+  }
+
+  test("GStreamer's rtmp2src plays", async () => {
+    const player = GStreamer.rtmp2src("rtmp2src", ways.rtmp);
+    await player.plays(SECONDS);
+    await player.process.kill();
+  });
+
+  test("GStreamer plays FLV", async () => {
+    const player = GStreamer.playbin("flv", ways.flv);
+    await player.plays(SECONDS);
+    await player.process.kill();
+  });
+
+  test("GStreamer's hlsdemux2 plays", async () => {
+    const player = GStreamer.playbin("hls", ways.hls, "playbin3");
+    await player.plays(SECONDS);
+    assert.ok(player.elements.has("HLSDemux2"), [...player.elements].join());
+    await player.process.kill();
+  });
+
+  test("rtmpdump plays, and what it writes is whole", async () => {
+    const dump = new Child("rtmpdump", "rtmpdump", ["--live", "--quiet", "-r", ways.rtmp, "-o", "-"]);
+    const watcher = new Watcher("rtmpdump", "pipe:0", { from: dump });
+    await watcher.plays(SECONDS);
+    assert.deepEqual(watcher.codecs, { video: "h264", audio: "aac" });
+    assert.equal(watcher.said, "");
+    await Promise.all([watcher.stop(), dump.kill()]);
+  });
+
+  test("GStreamer's rtmp2sink publishes", async () => {
+    const publisher = GStreamer.publish("rtmp2sink", server.rtmp("gstreamer"));
+    await server.cuts("gstreamer");
+    const watchers = ["rtmp", "flv", "hls"].map((way) => new Watcher(`gstreamer-${way}`, server[way]("gstreamer")));
+    await Promise.all(watchers.map((watcher) => watcher.plays(SECONDS)));
+    for (const watcher of watchers) {
+      assert.deepEqual(watcher.codecs, { video: "h264", audio: "aac" }, watcher.name);
+      assert.equal(watcher.said, "", watcher.name);
+    }
+    await Promise.all([publisher, ...watchers.map(({ process }) => process)].map((process) => process.kill()));
+  });
+});
