@@ -612,6 +612,7 @@ async fn live_streams_are_listed_and_their_people_sent_away() {
     let page = server.api.metrics();
     for line in [
         "millrace_live_streams 1",
+        "millrace_live_connections_refused_total{reason=\"address\"} 0",
         "millrace_live_frames_total{stream=\"default/live/demo\"} 75",
         "millrace_live_group_milliseconds{stream=\"default/live/demo\"} 1000",
         "millrace_live_players{stream=\"default/live/demo\",protocol=\"flv\"} 1",

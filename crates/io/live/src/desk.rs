@@ -18,6 +18,7 @@ use vhost::{Access, Action, AddressError, Place, Protocol, Query, Refusal};
 use crate::callbacks::{self, Notice};
 use crate::fan::{Fans, Seat};
 use crate::forms::Forms;
+use crate::gate::{Connections, Gate};
 use crate::{Config, Following, Playing, Publishing};
 
 /// Events that a listener may be behind before it misses some.
@@ -71,6 +72,7 @@ pub struct Desk(Arc<Inner>);
 struct Inner {
     config: RwLock<Arc<Config>>,
     state: Mutex<State>,
+    gate: Arc<Gate>,
     hls: crate::hls::Streams,
     /// A timer may be due earlier than was thought.
     timers: Notify,
@@ -127,6 +129,7 @@ impl Desk {
         Self(Arc::new(Inner {
             config: RwLock::new(Arc::new(config)),
             state: Mutex::new(state),
+            gate: Arc::default(),
             hls: crate::hls::Streams::default(),
             timers: Notify::new(),
             events: broadcast::Sender::new(EVENTS),
@@ -165,9 +168,13 @@ impl Desk {
 
     /// Uses `config` from now on. Streams that run go on, with their application's new settings.
     pub fn apply(&self, config: Config) {
+        let max_streams = config.max_streams;
         let config = Arc::new(config);
         *self.0.config.write().unwrap_or_else(PoisonError::into_inner) = config.clone();
-        self.with(|hub| hub.apply(|name| config.directory.app(name).map(|app| app.stream.clone())));
+        self.with(|hub| {
+            hub.set_max_streams(max_streams);
+            hub.apply(|name| config.directory.app(name).map(|app| app.stream.clone()));
+        });
     }
 
     /// Lets a publisher in.
@@ -258,6 +265,15 @@ impl Desk {
         let stream = state.hub.find(name)?;
         let bell = state.shares.get(name)?.bell.subscribe();
         Some(Following { stream, bell })
+    }
+
+    pub(crate) fn gate(&self) -> &Arc<Gate> {
+        &self.0.gate
+    }
+
+    /// The connections to all listeners.
+    pub fn connections(&self) -> Connections {
+        self.0.gate.connections()
     }
 
     pub(crate) fn hls(&self) -> &crate::hls::Streams {
@@ -352,6 +368,16 @@ impl Desk {
             let _ = self.0.events.send(event);
         }
         self.0.timers.notify_one();
+    }
+}
+
+#[cfg(test)]
+impl Desk {
+    /// What is kept: streams, stays, what readers share, fans, streams that are cut for HLS.
+    pub(crate) fn census(&self) -> [usize; 5] {
+        let state = self.state();
+        let streams = state.hub.names().count();
+        [streams, state.stays.len(), state.shares.len(), state.fans.len(), self.0.hls.len()]
     }
 }
 

@@ -94,6 +94,13 @@ impl Fans {
     }
 }
 
+#[cfg(test)]
+impl Fans {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
 /// One sweep's life: until nobody can come any more and everybody has left.
 async fn sweep(source: Source, mut inbox: mpsc::UnboundedReceiver<Seat>) {
     let Source { stream, forms, mut bell } = source;

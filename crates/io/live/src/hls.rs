@@ -142,6 +142,13 @@ impl Streams {
     }
 }
 
+#[cfg(test)]
+impl Streams {
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+}
+
 impl Stream {
     fn new(app: &App) -> Self {
         let config = hls::Config {

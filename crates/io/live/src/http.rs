@@ -7,24 +7,23 @@ mod head;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-use tracing::{debug, info};
+use tracing::info;
 use vhost::{Protocol, Query};
 
+use crate::accept::{Arrival, accept};
 use crate::fan::{Form, Seat, Socket};
 use crate::{Desk, Playing, Refused, Visit};
 use head::Head;
 
-/// For TLS, and for the head of a request; players of HLS ask every few seconds.
+/// For the head of a request; players of HLS ask every few seconds.
 const HEAD_LIMIT: Duration = Duration::from_secs(20);
 /// For an answer to leave.
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
@@ -34,8 +33,6 @@ const BODY_LIMIT: Duration = Duration::from_secs(60);
 const FIRST_LIMIT: Duration = Duration::from_secs(20);
 /// Bytes of a head.
 const MAX_HEAD: usize = 16 << 10;
-/// Connections at once that were not let in.
-const STRANGERS: usize = 1024;
 
 /// Any page may play: what is allowed is decided by tokens.
 const OPEN: &str = "Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Methods: GET, HEAD, OPTIONS\r\n\
@@ -48,63 +45,33 @@ pub async fn serve(
     tls: Option<TlsAcceptor>,
     stop: impl Future<Output = ()>,
 ) {
-    let strangers = Arc::new(Semaphore::new(STRANGERS));
-    tokio::pin!(stop);
-    loop {
-        let accepted = tokio::select! {
-            () = &mut stop => return,
-            accepted = listener.accept() => accepted,
-        };
-        let Ok((socket, from)) = accepted else {
-            // Out of file descriptors, most likely: the listener stays, and others leave.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let Ok(permit) = strangers.clone().try_acquire_owned() else {
-            debug!(%from, "too many connections that were not let in");
-            continue;
-        };
-        let _ = socket.set_nodelay(true);
-        let (desk, tls) = (desk.clone(), tls.clone());
-        tokio::spawn(async move {
-            if let Err(gone) = connection(&desk, socket, tls, from, permit).await {
-                debug!(%from, %gone, "http connection ended");
-            }
-        });
-    }
+    let serve = {
+        let desk = desk.clone();
+        move |arrival| connection(desk.clone(), arrival)
+    };
+    accept(&desk, listener, tls, stop, serve).await;
 }
 
-async fn connection(
-    desk: &Desk,
-    socket: TcpStream,
-    tls: Option<TlsAcceptor>,
-    from: SocketAddr,
-    permit: OwnedSemaphorePermit,
-) -> std::io::Result<()> {
-    let mut stranger = Some(permit);
-    let mut socket: Box<dyn Socket> = match tls {
-        None => Box::new(socket),
-        Some(tls) => Box::new(in_time(WRITE_LIMIT, tls.accept(socket)).await?),
-    };
+async fn connection(desk: Desk, mut arrival: Arrival) -> std::io::Result<()> {
     let mut buffer = BytesMut::with_capacity(1024);
     loop {
-        let Some(head) = in_time(HEAD_LIMIT, read(&mut socket, &mut buffer)).await? else {
-            return answer(&mut socket, 400, "not a request\n", false).await;
+        let socket = &mut arrival.socket;
+        let Some(head) = in_time(HEAD_LIMIT, read(socket, &mut buffer)).await? else {
+            return answer(socket, 400, "not a request\n", false).await;
         };
         let is_kept = head.is_kept;
         match head.method.as_str() {
-            "OPTIONS" => answer(&mut socket, 204, "", is_kept).await?,
-            "GET" | "HEAD" if is_flv(&head) => return play(desk, socket, head, from).await,
+            "OPTIONS" => answer(socket, 204, "", is_kept).await?,
+            "GET" | "HEAD" if is_flv(&head) => return play(&desk, arrival, head).await,
             "GET" | "HEAD" => {
-                if file(desk, &mut socket, &head, from).await? {
-                    stranger = None;
+                if file(&desk, socket, &head, arrival.from).await? {
+                    arrival.pass.let_in();
                 }
             }
-            _ => answer(&mut socket, 405, "GET, HEAD or OPTIONS\n", is_kept).await?,
+            _ => answer(socket, 405, "GET, HEAD or OPTIONS\n", is_kept).await?,
         }
         if !is_kept {
-            drop(stranger);
-            return in_time(WRITE_LIMIT, socket.shutdown()).await;
+            return in_time(WRITE_LIMIT, arrival.socket.shutdown()).await;
         }
     }
 }
@@ -191,27 +158,29 @@ fn connection_header(is_kept: bool) -> &'static str {
     if is_kept { "Connection: keep-alive\r\n" } else { "Connection: close\r\n" }
 }
 
-async fn play(desk: &Desk, mut socket: Box<dyn Socket>, head: Head, from: SocketAddr) -> std::io::Result<()> {
-    let admitted = match visit(desk, &head, from) {
+async fn play(desk: &Desk, mut arrival: Arrival, head: Head) -> std::io::Result<()> {
+    let Arrival { socket, from, pass } = &mut arrival;
+    let admitted = match visit(desk, &head, *from) {
         Ok((visit, _)) => desk.play(visit).await,
         Err(refused) => Err(refused),
     };
     let mut playing = match admitted {
         Ok(playing) => playing,
-        Err(refused) => return refuse(&mut socket, &refused, false).await,
+        Err(refused) => return refuse(socket, &refused, false).await,
     };
+    pass.let_in();
     if !has_begun(&mut playing).await {
-        return answer(&mut socket, 404, "404 the stream cannot be fetched\n", false).await;
+        return answer(socket, 404, "404 the stream cannot be fetched\n", false).await;
     }
     info!(stream = %playing.place().name, %from, "played over http");
     if head.method == "HEAD" {
-        return answer(&mut socket, 200, "", false).await;
+        return answer(socket, 200, "", false).await;
     }
     let (form, first) = match &head.websocket {
         Some(key) => (Form::FlvMessages, upgrade(key)),
         None => (Form::Flv, begin()),
     };
-    desk.seat(Seat::new(socket, form, playing, first));
+    desk.seat(Seat::new(arrival, form, playing, first));
     Ok(())
 }
 

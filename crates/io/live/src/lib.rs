@@ -3,12 +3,14 @@
 //! Owns: the one hub of this process and the desk before it, where everybody who wants to publish or play
 //! is judged, counted and called away ([`Desk`]); listeners ([`rtmp`], [`http`]), players' sockets, relays ([`relay`]). Decides nothing that a protocol decides.
 
+mod accept;
 mod callbacks;
 mod config;
 mod desk;
 mod fan;
 mod feed;
 mod forms;
+mod gate;
 mod hls;
 pub mod http;
 pub mod relay;
@@ -19,6 +21,7 @@ mod testbed;
 
 pub use config::Config;
 pub use desk::{Desk, Refused, Visit};
+pub use gate::{Connections, Full, Limits};
 pub use stay::{Following, Playing, Publishing};
 
 /// Both clocks, for the pure machines.

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 use media::{Event, Name, Source};
 use relay::{Action, Attempt, Relay};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tracing::{debug, info};
 use vhost::Protocol;
@@ -53,10 +53,26 @@ enum Failure {
     Protocol(&'static str),
 }
 
+/// How an attempt is ended.
+enum Task {
+    /// There is nobody to say anything to.
+    Abort(AbortHandle),
+    /// The other server is told, when this is dropped.
+    Stop { _stop: oneshot::Sender<()> },
+}
+
+impl Task {
+    fn end(self) {
+        if let Self::Abort(task) = self {
+            task.abort();
+        }
+    }
+}
+
 struct Driver {
     desk: Desk,
     relay: Relay,
-    tasks: HashMap<Attempt, AbortHandle>,
+    tasks: HashMap<Attempt, Task>,
     reports: mpsc::UnboundedSender<Report>,
 }
 
@@ -89,9 +105,7 @@ pub async fn run(desk: Desk, stop: impl Future<Output = ()>) {
             () = sleep => driver.relay.handle_timeout(crate::now()),
         }
     }
-    for (_, task) in driver.tasks {
-        task.abort();
-    }
+    driver.tasks.into_values().for_each(Task::end);
 }
 
 impl Driver {
@@ -150,7 +164,7 @@ impl Driver {
                 Action::Push { attempt, name, url } => self.push(attempt, name, url),
                 Action::End { attempt } => {
                     if let Some(task) = self.tasks.remove(&attempt) {
-                        task.abort();
+                        task.end();
                     }
                 }
                 Action::GiveUp { name } => {
@@ -168,21 +182,22 @@ impl Driver {
             let _ = reports.send(Report::Connected(attempt));
         });
         match protocol {
-            Protocol::Flv => self.start(attempt, name, http::pull(url, intake)),
-            Protocol::Rtmp => self.start(attempt, name, rtmp::pull(url, intake)),
-            other => self.start(attempt, name, async move { Err(Failure::Protocol(other.name())) }),
+            Protocol::Flv => self.start(attempt, name, None, http::pull(url, intake)),
+            Protocol::Rtmp => self.start(attempt, name, None, rtmp::pull(url, intake)),
+            other => self.start(attempt, name, None, async move { Err(Failure::Protocol(other.name())) }),
         }
     }
 
     fn push(&mut self, attempt: Attempt, name: Name, url: String) {
         let reports = self.reports.clone();
         let following = self.desk.follow(&name);
-        self.start(attempt, name, async move {
+        let (stop, stopped) = oneshot::channel();
+        self.start(attempt, name, Some(stop), async move {
             let following = following.ok_or(Failure::Ended)?;
             let on_start = move || {
                 let _ = reports.send(Report::Connected(attempt));
             };
-            rtmp::push(url, following, on_start).await
+            rtmp::push(url, following, on_start, stopped).await
         });
     }
 
@@ -190,6 +205,7 @@ impl Driver {
         &mut self,
         attempt: Attempt,
         name: Name,
+        stop: Option<oneshot::Sender<()>>,
         work: impl Future<Output = Result<(), Failure>> + Send + 'static,
     ) {
         let reports = self.reports.clone();
@@ -200,7 +216,11 @@ impl Driver {
             }
             let _ = reports.send(Report::Lost(attempt));
         });
-        self.tasks.insert(attempt, task.abort_handle());
+        let task = match stop {
+            None => Task::Abort(task.abort_handle()),
+            Some(stop) => Task::Stop { _stop: stop },
+        };
+        self.tasks.insert(attempt, task);
     }
 }
 

@@ -4,8 +4,6 @@
 //! who was not let in is bounded, in memory and in time.
 
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -13,12 +11,12 @@ use flv::Ingest;
 use rtmp::Server;
 use rtmp::server::{Address, Event, Refusal};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info};
 use vhost::{Protocol, Query};
 
+use crate::accept::{Arrival, accept};
 use crate::fan::{Form, Seat, Socket};
 use crate::feed::feed;
 use crate::{Desk, Publishing, Refused, Visit};
@@ -27,10 +25,10 @@ use crate::{Desk, Publishing, Refused, Visit};
 const ASK_LIMIT: Duration = Duration::from_secs(10);
 /// For an answer to leave.
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
-/// Connections at once that were not let in.
-const STRANGERS: usize = 1024;
 /// Read from a publisher at once.
 const READ: usize = 64 << 10;
+/// Read at once from whoever was not let in.
+const READ_OF_STRANGERS: usize = 4 << 10;
 
 /// Why a connection has ended.
 #[derive(Debug, thiserror::Error)]
@@ -58,61 +56,23 @@ pub async fn serve(
     tls: Option<TlsAcceptor>,
     stop: impl Future<Output = ()>,
 ) {
-    let strangers = Arc::new(Semaphore::new(STRANGERS));
-    tokio::pin!(stop);
-    loop {
-        let accepted = tokio::select! {
-            () = &mut stop => return,
-            accepted = listener.accept() => accepted,
-        };
-        let Ok((socket, from)) = accepted else {
-            // Out of file descriptors, most likely: the listener stays, and others leave.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let Ok(permit) = strangers.clone().try_acquire_owned() else {
-            debug!(%from, "too many connections that were not let in");
-            continue;
-        };
-        // Frames are written whole, and late is worse than small.
-        let _ = socket.set_nodelay(true);
-        let (desk, tls) = (desk.clone(), tls.clone());
-        tokio::spawn(async move {
-            let gone = match open(socket, tls).await {
-                Ok(socket) => Connection::new(desk, socket, from, permit).run().await,
-                Err(gone) => Err(gone),
-            };
-            if let Err(gone) = gone {
-                debug!(%from, %gone, "rtmp connection ended");
-            }
-        });
-    }
-}
-
-async fn open(socket: TcpStream, tls: Option<TlsAcceptor>) -> Result<Box<dyn Socket>, Gone> {
-    match tls {
-        None => Ok(Box::new(socket)),
-        Some(tls) => {
-            let accepted = tokio::time::timeout(ASK_LIMIT, tls.accept(socket)).await;
-            Ok(Box::new(accepted.map_err(|_| Gone::Idle)??))
-        }
-    }
+    let serve = {
+        let desk = desk.clone();
+        move |arrival| Connection::new(desk.clone(), arrival).run()
+    };
+    accept(&desk, listener, tls, stop, serve).await;
 }
 
 struct Connection {
     desk: Desk,
-    socket: Box<dyn Socket>,
-    from: SocketAddr,
+    arrival: Arrival,
     server: Server,
     buffer: BytesMut,
-    /// Given back when it is let in.
-    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Connection {
-    fn new(desk: Desk, socket: Box<dyn Socket>, from: SocketAddr, permit: OwnedSemaphorePermit) -> Self {
-        let server = Server::new(random());
-        Self { desk, socket, from, server, buffer: BytesMut::new(), permit: Some(permit) }
+    fn new(desk: Desk, arrival: Arrival) -> Self {
+        Self { desk, arrival, server: Server::new(random()), buffer: BytesMut::new() }
     }
 
     async fn run(mut self) -> Result<(), Gone> {
@@ -133,12 +93,8 @@ impl Connection {
                 return Ok(event);
             }
             self.flush().await?;
-            self.read().await?;
+            read(&mut self.arrival.socket, &mut self.buffer, READ_OF_STRANGERS, &mut self.server).await?;
         }
-    }
-
-    async fn read(&mut self) -> Result<(), Gone> {
-        read(&mut self.socket, &mut self.buffer, &mut self.server).await
     }
 
     async fn flush(&mut self) -> Result<(), Gone> {
@@ -147,8 +103,8 @@ impl Connection {
             return Ok(());
         }
         let write = async {
-            self.socket.write_all(&bytes).await?;
-            self.socket.flush().await
+            self.arrival.socket.write_all(&bytes).await?;
+            self.arrival.socket.flush().await
         };
         Ok(tokio::time::timeout(WRITE_LIMIT, write).await.map_err(|_| Gone::Slow)??)
     }
@@ -156,7 +112,7 @@ impl Connection {
     fn visit(&self, address: &Address) -> Result<Visit, Refused> {
         let place = self.desk.config().directory.stream(&address.host, &address.path)?;
         let query = Query::parse(&address.query);
-        Ok(Visit { place, query, protocol: Protocol::Rtmp, address: Some(self.from) })
+        Ok(Visit { place, query, protocol: Protocol::Rtmp, address: Some(self.arrival.from) })
     }
 
     /// Says no, and waits until that has left.
@@ -168,7 +124,7 @@ impl Connection {
         };
         self.server.refuse(refusal, &refused.to_string());
         let _ = self.flush().await;
-        let _ = self.socket.shutdown().await;
+        let _ = self.arrival.socket.shutdown().await;
         refused.into()
     }
 
@@ -182,11 +138,11 @@ impl Connection {
             Ok(publishing) => publishing,
             Err(refused) => return Err(self.refuse(refused).await),
         };
-        self.permit = None;
+        self.arrival.pass.let_in();
         self.server.accept();
-        info!(stream = %publishing.place().name, from = %self.from, "published over rtmp");
+        info!(stream = %publishing.place().name, from = %self.arrival.from, "published over rtmp");
         let ended = self.feed(&mut publishing).await;
-        info!(stream = %publishing.place().name, from = %self.from, "publisher gone");
+        info!(stream = %publishing.place().name, from = %self.arrival.from, "publisher gone");
         ended
     }
 
@@ -197,7 +153,7 @@ impl Connection {
                 match event {
                     Event::Media(media) => {
                         if let Err(error) = ingest.tag(media.kind, media.timestamp, &media.body, &mut items) {
-                            debug!(from = %self.from, %error, "a message is left out");
+                            debug!(from = %self.arrival.from, %error, "a message is left out");
                         }
                     }
                     Event::Stop => return Ok(()),
@@ -209,9 +165,9 @@ impl Connection {
             }
             self.flush().await?;
             // Field by field: the socket is read while the stay is watched.
-            let Self { socket, buffer, server, .. } = self;
+            let Self { arrival: Arrival { socket, .. }, buffer, server, .. } = self;
             let why = tokio::select! {
-                read = read(socket, buffer, server) => { read?; None }
+                read = read(socket, buffer, READ, server) => { read?; None }
                 why = publishing.ended() => Some(why.name()),
             };
             if let Some(why) = why {
@@ -223,7 +179,7 @@ impl Connection {
     async fn send_away(&mut self, why: &'static str) -> Gone {
         self.server.end(why);
         let _ = self.flush().await;
-        let _ = self.socket.shutdown().await;
+        let _ = self.arrival.socket.shutdown().await;
         Gone::Over(why)
     }
 
@@ -237,17 +193,23 @@ impl Connection {
             Ok(playing) => playing,
             Err(refused) => return Err(self.refuse(refused).await),
         };
+        self.arrival.pass.let_in();
         self.server.accept();
         let first: Bytes = self.server.take_output();
-        let desk = self.desk.clone();
-        desk.seat(Seat::new(self.socket, Form::Rtmp(Box::new(self.server)), playing, first));
+        let form = Form::Rtmp(Box::new(self.server));
+        self.desk.seat(Seat::new(self.arrival, form, playing, first));
         Ok(())
     }
 }
 
-async fn read(socket: &mut Box<dyn Socket>, buffer: &mut BytesMut, server: &mut Server) -> Result<(), Gone> {
+async fn read(
+    socket: &mut Box<dyn Socket>,
+    buffer: &mut BytesMut,
+    at_most: usize,
+    server: &mut Server,
+) -> Result<(), Gone> {
     buffer.clear();
-    buffer.reserve(READ);
+    buffer.reserve(at_most);
     if socket.read_buf(buffer).await? == 0 {
         return Err(Gone::Closed);
     }

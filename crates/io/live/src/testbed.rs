@@ -25,6 +25,12 @@ pub(crate) fn desk(change: impl FnOnce(&mut App)) -> Desk {
     desk
 }
 
+/// Other limits, as after a reload.
+pub(crate) fn limit(desk: &Desk, connections: usize, per_address: usize) {
+    let limits = crate::Limits { connections, per_address };
+    desk.apply(Config { limits, ..(*desk.config()).clone() });
+}
+
 pub(crate) async fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

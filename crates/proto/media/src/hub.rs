@@ -5,7 +5,7 @@
 
 mod event;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -106,6 +106,10 @@ pub struct PlayerInfo {
     pub since: Time,
 }
 
+/// Streams that are waited for at once, before anybody has sent them: whoever asks for names that nobody has
+/// must not take the places of streams that exist, nor make origins be asked for ever more of them.
+const MAX_AWAITED: usize = 1024;
+
 /// See the module's description.
 #[derive(Debug)]
 pub struct Hub {
@@ -113,6 +117,8 @@ pub struct Hub {
     streams: HashMap<Name, Entry>,
     publishers: HashMap<PublicationId, Name>,
     players: HashMap<PlayerId, Name>,
+    /// Streams that are being fetched and have not come yet.
+    awaited: HashSet<Name>,
     wheel: Wheel<Due>,
     events: VecDeque<Event>,
     last_id: u64,
@@ -151,6 +157,7 @@ impl Hub {
             streams: HashMap::new(),
             publishers: HashMap::new(),
             players: HashMap::new(),
+            awaited: HashSet::new(),
             wheel: Wheel::new(now),
             events: VecDeque::new(),
             last_id: 0,
@@ -182,6 +189,7 @@ impl Hub {
         let silence = self.wheel.set(now.mono + config.timeout_time, Due::Silence(id));
         let Some(entry) = self.streams.get_mut(name) else { return Err(PublishError::Full) };
         entry.is_pulled = offer.source == Source::Pulled;
+        self.awaited.remove(name);
         entry.config = config.clone();
         let mut stream = entry.stream.lock();
         stream.apply(config.clone());
@@ -215,6 +223,9 @@ impl Hub {
         if known.is_none() && !can_pull {
             return Err(PlayError::NotFound);
         }
+        if known.is_none() && self.awaited.len() >= MAX_AWAITED.min(self.max_streams.div_ceil(2)) {
+            return Err(PlayError::Full);
+        }
         let is_wanted = known.is_none_or(|entry| entry.publisher.is_none() && !entry.is_pulled);
         self.open(name, config).ok_or(PlayError::Full)?;
         let id = PlayerId(self.next_id());
@@ -223,6 +234,7 @@ impl Hub {
         let stream = entry.stream.clone();
         if is_wanted && can_pull {
             entry.is_pulled = true;
+            self.awaited.insert(name.clone());
             self.events.push_back(Event::Wanted { name: name.clone() });
         }
         self.players.insert(id, name.clone());
@@ -252,6 +264,11 @@ impl Hub {
     /// Sends a player away; whether it was there.
     pub fn kick_player(&mut self, now: Time, id: PlayerId) -> bool {
         self.remove_player(now, id, Why::Kicked)
+    }
+
+    /// Another bound, for streams that come from now on.
+    pub fn set_max_streams(&mut self, max_streams: usize) {
+        self.max_streams = max_streams;
     }
 
     /// Other settings, for the streams for which `settings` has any.
@@ -414,6 +431,7 @@ impl Hub {
             entry.idle.and_then(|timer| self.wheel.cancel(timer));
             entry.stream.lock().clear();
         }
+        self.awaited.remove(name);
         self.events.push_back(Event::Ended { name: name.clone() });
     }
 }

@@ -18,6 +18,8 @@ const RELEASE: f64 = 2.0;
 const FC_PUBLISH: f64 = 3.0;
 const CREATE: f64 = 4.0;
 const START: f64 = 5.0;
+const FC_UNPUBLISH: f64 = 6.0;
+const DELETE: f64 = 7.0;
 /// How much a server may send ahead: a second of a fast stream.
 const BUFFER_MILLIS: u32 = 1000;
 
@@ -95,6 +97,7 @@ enum Step {
     Creating,
     Starting,
     Started,
+    Ended,
 }
 
 /// See the module's description.
@@ -159,6 +162,20 @@ impl Client {
         Value::from("@setDataFrame").write(&mut body);
         body.extend_from_slice(metadata);
         self.send(TagKind::Script, 0, &body);
+    }
+
+    /// Ends what it publishes or plays; the connection is to be closed when this has been sent.
+    pub fn end(&mut self) {
+        if !matches!(self.step, Step::Starting | Step::Started) {
+            return;
+        }
+        self.step = Step::Ended;
+        if self.purpose == Purpose::Publish {
+            let name = Value::from(self.target.stream.as_str());
+            self.connection.put_command(0, "FCUnpublish", FC_UNPUBLISH, &[Value::Null, name]);
+        }
+        let stream = Value::Number(self.stream.into());
+        self.connection.put_command(0, "deleteStream", DELETE, &[Value::Null, stream]);
     }
 
     fn connect(&mut self) {

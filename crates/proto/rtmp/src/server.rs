@@ -16,7 +16,7 @@ use crate::handshake::Role;
 /// The only message stream of a connection: what is written for one player fits all.
 pub const STREAM: u32 = 1;
 /// Before somebody was let in, commands are all that comes.
-const COMMAND_LIMITS: Limits = Limits { message: 64 << 10, streams: 16, pending: 128 << 10 };
+const COMMAND_LIMITS: Limits = Limits { message: 16 << 10, streams: 16, pending: 32 << 10 };
 /// Commands without publishing or playing; encoders need five.
 const MAX_IDLE_COMMANDS: u32 = 100;
 /// Bytes of answers that wait to be taken: ten times what an encoder ever asks for at once. Each repeats the

@@ -380,3 +380,22 @@ fn questions_whose_answers_are_taken_go_on_for_ever() {
         assert_eq!(script.codes(), ["NetStream.Seek.Failed"]);
     }
 }
+
+#[test]
+fn who_ends_says_so_once() {
+    for purpose in [Purpose::Publish, Purpose::Play] {
+        let (mut client, mut server, _) = pair("rtmp://h/live/demo", purpose, 1000);
+        server.accept();
+        carry(&mut client, &mut server, 1000);
+        client.end();
+        client.end();
+        carry(&mut client, &mut server, 1000);
+        let events: Vec<_> = std::iter::from_fn(|| server.poll_event()).collect();
+        assert_eq!(events, [Event::Stop]);
+    }
+    // Before there is anything to end, nothing is said.
+    let mut client = Client::new(Target::parse("rtmp://h/live/demo").unwrap(), Purpose::Publish, random(1));
+    client.take_output();
+    client.end();
+    assert!(client.take_output().is_empty());
+}

@@ -119,6 +119,8 @@ pub(crate) const KEYS: &[(&str, Status)] = &[
     ("live.rtmps.port", Works),
     ("live.http.port", Works),
     ("live.max_streams", Works),
+    ("live.max_connections", Works),
+    ("live.max_connections_per_address", Works),
     ("live.auto", Works),
     ("live.hls.segment", Works),
     ("live.hls.max_segment", Works),

@@ -98,6 +98,8 @@ with_app_keys! {
         rtmps: Listener,
         http: Listener,
         max_streams: Option<usize>,
+        max_connections: Option<usize>,
+        max_connections_per_address: Option<usize>,
         auto: Option<bool>,
         hls: HlsSection,
         domains: Vec<DomainSection>,
@@ -190,8 +192,18 @@ pub(super) fn live(
         directory: Directory::new(domains),
         keys: keys.clone(),
         max_streams: section.max_streams.unwrap_or(defaults.max_streams),
+        limits: live::Limits {
+            connections: section.max_connections.unwrap_or(defaults.limits.connections),
+            per_address: section.max_connections_per_address.unwrap_or(defaults.limits.per_address),
+        },
     };
-    ensure!(desk.max_streams > 0, "live.max_streams: at least 1");
+    for (key, bound) in [
+        ("max_streams", desk.max_streams),
+        ("max_connections", desk.limits.connections),
+        ("max_connections_per_address", desk.limits.per_address),
+    ] {
+        ensure!(bound > 0, "live.{key}: at least 1");
+    }
     Ok(Some(Live {
         desk,
         rtmp: port(&section.rtmp, Some(RTMP_PORT)),

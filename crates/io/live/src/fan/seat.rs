@@ -7,10 +7,12 @@ use media::{Cursor, Name, Stream, Ticks, Why};
 use tokio::time::Instant;
 
 use crate::Playing;
+use crate::accept::Arrival;
 use crate::forms::FormCache;
+use crate::gate::Pass;
 
 use super::Source;
-use super::line::{Line, Socket};
+use super::line::Line;
 use super::websocket::{self, Heard, Talk, message};
 
 /// Frames taken in one go: what a new player gets at once, and more.
@@ -44,6 +46,8 @@ enum Voice {
 #[derive(Debug)]
 pub(crate) struct Seat {
     line: Line,
+    /// Counts the connection for as long as it is here.
+    _pass: Pass,
     voice: Voice,
     playing: Playing,
     cursor: Cursor,
@@ -56,11 +60,13 @@ pub(crate) struct Seat {
 
 impl Seat {
     /// `first` is sent before anything else.
-    pub(crate) fn new(socket: Box<dyn Socket>, form: Form, playing: Playing, first: Bytes) -> Self {
+    pub(crate) fn new(arrival: Arrival, form: Form, playing: Playing, first: Bytes) -> Self {
+        let Arrival { socket, pass, .. } = arrival;
         let mut line = Line::new(socket);
         line.put(first);
         Self {
             line,
+            _pass: pass,
             voice: match form {
                 Form::Rtmp(server) => Voice::Rtmp(server),
                 Form::Flv => Voice::Flv,

@@ -12,6 +12,7 @@ use tokio::net::TcpSocket;
 use super::line::{LEAVE_LIMIT, LINGER, Line};
 use super::seat::BATCH_BYTES;
 use super::*;
+use crate::accept::Arrival;
 use crate::testbed::{desk, picture, publish, visit};
 use crate::{Desk, Publishing};
 
@@ -62,7 +63,10 @@ impl Bench {
         let publishing = publish(&desk, "demo").await;
         let playing = desk.play(visit(&desk, "demo")).await.unwrap();
         let (near, far) = pair().await;
-        let seat = Seat::new(Box::new(near), form, playing, Bytes::new());
+        let from = near.peer_addr().unwrap();
+        let pass = desk.gate().enter(from.ip(), desk.config().limits).unwrap();
+        let arrival = Arrival { socket: Box::new(near), from, pass };
+        let seat = Seat::new(arrival, form, playing, Bytes::new());
         Self { publishing, desk, seat, far, now: Instant::now(), sent: 0 }
     }
 

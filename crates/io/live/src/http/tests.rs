@@ -1,5 +1,6 @@
 use container::flv::Demuxer;
 use flv::{Ingest, Item};
+use tokio::net::TcpStream;
 use vhost::Policy;
 
 use super::*;
@@ -299,4 +300,61 @@ async fn a_token_is_repeated_in_every_address_and_a_stream_that_ends_is_gone() {
     drop(publishing);
     while !matches!(events.recv().await.unwrap(), media::Event::Ended { .. }) {}
     assert_eq!(browser.get("/live/demo/index.m3u8").await.0, 404);
+}
+
+#[tokio::test]
+async fn ten_thousand_unknown_names_leave_nothing_behind_and_disturb_nobody() {
+    let desk = desk(|app| app.stream.idle_time = Duration::from_secs(3600));
+    let address = served(&desk).await;
+    let publishing = publish(&desk, "demo").await;
+    publishing.push([picture(0, 100)]).unwrap();
+    let (_, mut seen, mut watcher) = ask(address, "GET /live/demo.flv HTTP/1.1").await;
+    let before = desk.census();
+    // Given: somebody who asks on several connections, and on new ones, for what is not there.
+    let mut crowd = Vec::new();
+    for _ in 0..10 {
+        crowd.push(Browser::connect(address).await);
+    }
+    for n in 0..100 {
+        for (who, browser) in (0..).zip(&mut crowd) {
+            for at in 0..10 {
+                let name = format!("s{}", (n * 10 + who) * 10 + at);
+                let (status, ..) = browser.get(&format!("/live/{name}/index.m3u8")).await;
+                assert_eq!(status, 404, "{name}");
+            }
+        }
+        assert_eq!(status(address, &format!("GET /live/s{n}.flv HTTP/1.1")).await, 404);
+        // When: a picture comes meanwhile. Then: it is there for whoever watches.
+        publishing.push([picture(n + 1, 100)]).unwrap();
+        while !seen.windows(8).any(|part| part == (n + 1).to_be_bytes()) {
+            let read = tokio::time::timeout(PATIENCE, watcher.read_buf(&mut seen)).await;
+            assert!(read.expect("the watcher is written to").unwrap() > 0);
+        }
+    }
+    assert_eq!(desk.census(), before);
+    assert_eq!(desk.streams()[0].stats.skipped, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_a_head_holds_nothing_for_ever_however_slowly_it_comes() {
+    let desk = desk(|_| {});
+    let address = served(&desk).await;
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    slow.write_all(b"GET /live/demo.flv HTTP/1.1\r\nX-").await.unwrap();
+    let start = tokio::time::Instant::now();
+    let mut answer = [0; 16];
+    loop {
+        tokio::select! {
+            read = slow.read(&mut answer) => {
+                assert_eq!(read.unwrap_or(0), 0);
+                break;
+            }
+            () = tokio::time::sleep(Duration::from_secs(1)) => {
+                // A byte a second, until it is closed.
+                let _ = slow.write_all(b"x").await;
+            }
+        }
+        assert!(start.elapsed() < HEAD_LIMIT * 2, "{:?}", start.elapsed());
+    }
+    assert_eq!(desk.connections().open, 0);
 }

@@ -190,3 +190,48 @@ async fn an_origin_that_refuses_is_followed_by_the_next() {
     until(&mut playing, &mut cursor, b"two").await;
     assert!(empty.streams().is_empty());
 }
+
+#[tokio::test]
+async fn where_a_forwarded_stream_ends_the_other_server_is_told() {
+    use crate::testbed::{PATIENCE, listener, picture, publish};
+    let (listener, address) = listener().await;
+    // What the other server is told, in order, until the connection ends.
+    let (tell, mut told) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut server = ::rtmp::Server::new(crate::rtmp::random());
+        let mut bytes = vec![0; 4096];
+        loop {
+            let count = socket.read(&mut bytes).await.unwrap();
+            if count == 0 {
+                return;
+            }
+            server.push(&bytes[..count]).unwrap();
+            while let Some(event) = server.poll_event() {
+                let word = match event {
+                    ::rtmp::server::Event::Publish(_) => "publish",
+                    ::rtmp::server::Event::Stop => "stop",
+                    _ => "media",
+                };
+                tell.send(word).unwrap();
+                server.accept();
+            }
+            socket.write_all(&server.take_output()).await.unwrap();
+        }
+    });
+    let desk = crate::testbed::desk(|app| {
+        app.push = vec![vhost::Push { url: format!("rtmp://{address}/live") }];
+        app.stream.idle_time = Duration::from_millis(10);
+    });
+    tokio::spawn(run(desk.clone(), std::future::pending()));
+    let publishing = publish(&desk, "demo").await;
+    publishing.push((0..10).map(|n| picture(n, 100))).unwrap();
+    assert_eq!(told.recv().await, Some("publish"));
+    assert_eq!(told.recv().await, Some("media"));
+    drop(publishing);
+    let mut last = None;
+    while let Some(word) = tokio::time::timeout(PATIENCE, told.recv()).await.unwrap() {
+        last = Some(word);
+    }
+    assert_eq!(last, Some("stop"), "before the connection ends");
+}

@@ -1,6 +1,9 @@
+use std::net::SocketAddr;
+
 use ::rtmp::client::{self, Client, Purpose, Target};
 use flv::Item;
 use media::Name;
+use tokio::net::TcpStream;
 use vhost::Policy;
 
 use super::*;
@@ -259,4 +262,35 @@ async fn half_a_handshake_holds_nothing_for_ever() {
     half.write_all(&[3; 700]).await.unwrap();
     let closed = tokio::time::timeout(PATIENCE, half.read(&mut [0; 16])).await.unwrap();
     assert_eq!(closed.unwrap_or(0), 0);
+    // So is a whole one behind which nothing comes, and half a length of a chunk.
+    for rest in [&b""[..], b"\x03\0\0\0\0"] {
+        let mut shaken = TcpStream::connect(address).await.unwrap();
+        let mut hello = BytesMut::new();
+        let mut handshake = ::rtmp::handshake::Handshake::client(random(), &mut hello);
+        shaken.write_all(&hello.split()).await.unwrap();
+        let mut bytes = [0; 4096];
+        while !handshake.is_done() {
+            let count = shaken.read(&mut bytes).await.unwrap();
+            handshake.push(::rtmp::handshake::Role::Client, &bytes[..count], &mut hello).unwrap();
+        }
+        shaken.write_all(&[&hello, rest].concat()).await.unwrap();
+        let closed = tokio::time::timeout(PATIENCE, shaken.read(&mut bytes)).await.unwrap();
+        assert_eq!(closed.unwrap_or(0), 0);
+    }
+    assert_eq!(desk.connections().open, 0);
+}
+
+#[tokio::test]
+async fn a_stream_of_unknown_names_leaves_nothing_behind() {
+    let desk = desk(|_| {});
+    let address = served(&desk).await;
+    let _publishing = publish(&desk, "demo").await;
+    let before = desk.census();
+    for n in 0..300 {
+        let mut peer = Peer::connect(address, &format!("live/s{n}"), Purpose::Play).await;
+        let Some(client::Event::Ended { code, .. }) = peer.said().await else { panic!("not told") };
+        assert_eq!(code, "NetStream.Play.StreamNotFound");
+        assert_eq!(peer.said().await, None);
+    }
+    assert_eq!(desk.census(), before);
 }

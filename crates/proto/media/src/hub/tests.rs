@@ -237,12 +237,32 @@ fn unknown_names_leave_no_trace_and_known_ones_are_bounded() {
         assert_eq!(bench.play(&format!("s{n}"), false).unwrap_err(), PlayError::NotFound);
     }
     assert!(bench.hub.streams.is_empty() && bench.hub.wheel.is_empty());
-    for n in 0..10 {
-        bench.play(&format!("s{n}"), true).unwrap();
+    // What is fetched for whoever asks leaves half of the places to what is sent here.
+    for n in 0..10_000 {
+        let answer = bench.play(&format!("s{n}"), true);
+        assert_eq!(answer.err(), (n >= 5).then_some(PlayError::Full), "{n}");
     }
-    assert_eq!(bench.play("more", true).unwrap_err(), PlayError::Full);
+    bench.play("s1", true).unwrap();
+    for n in 0..5 {
+        bench.publish(&format!("p{n}"));
+    }
     let full = bench.hub.publish(bench.now, &name("more"), &bench.config, offer(Source::Published));
     assert_eq!(full.unwrap_err(), PublishError::Full);
+    // More room, as after a reload; and what came, or was given up, is not waited for any more.
+    bench.hub.set_max_streams(100);
+    bench.hub.publish(bench.now, &name("s0"), &bench.config, offer(Source::Pulled)).unwrap();
+    bench.hub.give_up(bench.now, &name("s1"));
+    assert_eq!(bench.hub.awaited.len(), 3);
+    for n in 0..47 {
+        bench.play(&format!("t{n}"), true).unwrap();
+    }
+    assert_eq!(bench.play("t47", true).unwrap_err(), PlayError::Full);
+    bench.wait(bench.config.idle_time * 10);
+    assert_eq!(bench.hub.streams.len(), 51, "players are there and wait; publishers were silent");
+    let players: Vec<_> = bench.hub.players.keys().copied().collect();
+    players.into_iter().for_each(|id| bench.hub.leave(bench.now, id));
+    bench.wait(bench.config.idle_time * 2);
+    assert!(bench.hub.awaited.is_empty());
 }
 
 #[test]

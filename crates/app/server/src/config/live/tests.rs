@@ -51,6 +51,10 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!((app.hls.segment, app.hls.max_segment, app.hls.window), (s(3), s(12), 5));
     assert_eq!((app.hls.part, app.stream.replace_publisher), (Duration::from_millis(200), true));
     assert_eq!((app.publish, app.play), (Policy::Token, Policy::Open));
+    let limits = live_of("live:\n  auto: false\n").desk.limits;
+    assert_eq!((limits.connections, limits.per_address), (65_536, 4096));
+    let limits = live_of("live:\n  max_connections: 10\n  max_connections_per_address: 2\n").desk.limits;
+    assert_eq!((limits.connections, limits.per_address), (10, 2));
 }
 
 #[test]
@@ -144,6 +148,7 @@ fn mistakes_are_said() {
     assert!(wrong.contains("http://x") && !wrong.contains("hush"), "{wrong}");
     assert!(one("max_buffer: 1").contains("max_buffer"));
     assert!(one("merge_latency: 1m").contains("merge_latency"));
+    assert!(error("live:\n  max_connections_per_address: 0\n").contains("at least 1"));
     assert!(error("live:\n  rtmps:\n    port: 1936\n").contains("tls.cert_file"));
     assert!(error("live:\n  hls:\n    part: 4s\n").contains("part"));
     assert!(error("live:\n  domains:\n    - name: ../x\n").contains("address"));
