@@ -14,15 +14,16 @@ export async function stopAll() {
   started.clear();
 }
 
-/** A server with listeners of its own, and where they are. */
-export async function liveServer(name, more = "") {
+/** A server with listeners of its own, and where they are. With `tls` they are RTMPS and HTTPS. */
+export async function liveServer(name, more = "", { tls = false, env } = {}) {
   const [rtmp, http] = [await freeTcpPort(), await freeTcpPort()];
-  const config = (more) => `live:\n  rtmp: { port: ${rtmp} }\n  http: { port: ${http} }\n${more}`;
-  const server = await Server.start(name, config(more));
+  const ports = tls ? `  rtmp: { port: 0 }\n  rtmps: { port: ${rtmp} }\n` : `  rtmp: { port: ${rtmp} }\n`;
+  const config = (more) => `live:\n${ports}  http: { port: ${http} }\n${more}`;
+  const server = await Server.start(name, config(more), { tls, env });
   started.add(server);
-  server.rtmp = (stream) => `rtmp://127.0.0.1:${rtmp}/live/${stream}`;
-  server.flv = (stream) => `http://127.0.0.1:${http}/live/${stream}.flv`;
-  server.hls = (stream) => `http://127.0.0.1:${http}/live/${stream}/index.m3u8`;
+  server.rtmp = (stream) => `rtmp${tls ? "s" : ""}://127.0.0.1:${rtmp}/live/${stream}`;
+  server.flv = (stream) => `http${tls ? "s" : ""}://127.0.0.1:${http}/live/${stream}.flv`;
+  server.hls = (stream) => `http${tls ? "s" : ""}://127.0.0.1:${http}/live/${stream}/index.m3u8`;
   /** Waits until a stream has frames, or has none. */
   server.plays = (stream, wanted = true) =>
     until(`${stream} to ${wanted ? "be" : "be gone"}`, async () => {

@@ -15,6 +15,9 @@ const here = fileURLToPath(new URL("..", import.meta.url));
 export const BINARY = resolve(here, process.env.MILLRACE_BIN ?? "../target/debug/millrace");
 export const ARTIFACTS = join(here, "artifacts");
 
+/** Made by interop/run: an authority, and a certificate of it for this machine. */
+export const TLS = Object.fromEntries(["ca.pem", "server.pem", "server.key"].map((file) => [file, join(ARTIFACTS, "tls", file)]));
+
 const KEY = "devkey";
 const SECRET = "secret";
 
@@ -27,17 +30,20 @@ export class Server {
   #log;
   #name;
   #config;
+  #env;
 
-  /** `config` is YAML appended to the smallest configuration that a test needs. */
-  constructor(name, config = "") {
+  /** `config` is YAML appended to the smallest configuration that a test needs; with `tls` it serves HTTPS. */
+  constructor(name, config = "", { tls = false, env } = {}) {
     this.#name = name;
     this.#config = config;
+    this.tls = tls;
+    this.#env = env;
     mkdirSync(ARTIFACTS, { recursive: true });
     this.#log = createWriteStream(join(ARTIFACTS, `server-${name}.log`));
   }
 
-  static async start(name, config) {
-    const server = new Server(name, config);
+  static async start(name, config, options) {
+    const server = new Server(name, config, options);
     for (let attempt = 1; ; attempt += 1) {
       server.port = await freeTcpPort();
       server.udpPort = await freeUdpPort();
@@ -72,7 +78,10 @@ export class Server {
   async run() {
     writeFileSync(this.#file, this.#yaml());
     this.exit = undefined;
-    const child = spawn(BINARY, ["--dev", "--config", this.#file], { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(BINARY, ["--dev", "--config", this.#file], {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, ...this.#env },
+    });
     this.#child = child;
     child.stdout.pipe(this.#log, { end: false });
     child.stderr.pipe(this.#log, { end: false });
@@ -93,7 +102,7 @@ export class Server {
   }
 
   get http() {
-    return `http://127.0.0.1:${this.port}`;
+    return `${this.tls ? "https" : "http"}://127.0.0.1:${this.port}`;
   }
 
   get ws() {
@@ -143,6 +152,7 @@ export class Server {
       "rtc:",
       `  udp_port: ${this.udpPort}`,
       "  enable_loopback_candidate: true",
+      ...(this.tls ? [`tls: { cert_file: ${TLS["server.pem"]}, key_file: ${TLS["server.key"]} }`] : []),
       this.#config,
       "",
     ].join("\n");

@@ -22,7 +22,7 @@ pub enum Refusal {
     BadToken(#[from] auth::Error),
     #[error("wrong stream key")]
     WrongKey,
-    #[error("the token is not for this stream")]
+    #[error("the token does not allow this, or not for this stream")]
     Forbidden,
     #[error("this protocol is switched off here")]
     Off,
