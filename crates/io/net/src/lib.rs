@@ -12,6 +12,7 @@ mod poll;
 mod receive;
 mod send;
 mod socket;
+mod stream;
 
 pub use cpu::{allowed_cpus, pin_to};
 pub use interfaces::{Interface, interfaces};
@@ -20,6 +21,7 @@ pub use poll::{EventFd, Poller, Ready};
 pub use receive::{Datagram, Receiver};
 pub use send::{MAX_RUN_BYTES, MAX_SEGMENTS, Message, Outcome, Sender};
 pub use socket::{Options, Socket};
+pub use stream::{receive_stamped, stamp_arrivals};
 
 use std::io;
 
