@@ -1,14 +1,17 @@
-//! The load generator: participants of our own against any server that speaks LiveKit's protocol.
+//! The load generator: participants of our own against any server that speaks LiveKit's protocol, publishers and
+//! players of live streams against any server that speaks RTMP, HTTP-FLV or HLS.
 //!
-//! Owns: the options, the sockets and threads under [`client::Participant`], pacing of joins, and the report.
-//! Stands on nothing of the server but what clients need too.
+//! Owns: the options, the sockets and threads under [`client::Participant`] and [`rtmp::Client`], pacing of joins,
+//! and the report. Stands on nothing of the server but what clients need too.
 
 mod cost;
 mod crowd;
 mod delays;
+pub mod live;
 mod report;
 mod room;
 mod sheet;
 mod signalling;
 
+pub use live::Live;
 pub use room::{Pacing, Room, Video, run};

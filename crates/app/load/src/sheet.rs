@@ -13,7 +13,7 @@ pub(crate) struct Sheet {
     /// What was asked for.
     options: Value,
     seconds: Vec<Value>,
-    summary: Vec<(&'static str, Value, &'static str)>,
+    summary: Vec<(String, Value, &'static str)>,
     failures: Vec<(String, usize)>,
 }
 
@@ -28,8 +28,8 @@ impl Sheet {
     }
 
     /// A figure of the whole run; null where it is not known.
-    pub(crate) fn put(&mut self, name: &'static str, value: Value, unit: &'static str) {
-        self.summary.push((name, value, unit));
+    pub(crate) fn put(&mut self, name: &str, value: Value, unit: &'static str) {
+        self.summary.push((name.to_owned(), value, unit));
     }
 
     /// Why somebody was not there, each reason with its count.
@@ -45,7 +45,7 @@ impl Sheet {
             let mut out = std::io::stdout().lock();
             for (name, value, unit) in self.summary.iter().filter(|(_, value, _)| !value.is_null()) {
                 // Nobody reading is no error.
-                let _ = writeln!(out, "{name:<24} {:>14} {unit}", value.to_string());
+                let _ = writeln!(out, "{name:<29} {:>14} {unit}", value.to_string());
             }
             for (why, count) in &self.failures {
                 let _ = writeln!(out, "{count} did not get in or fell out: {why}");
@@ -61,7 +61,7 @@ impl Sheet {
     }
 
     fn whole(&self) -> serde_json::Map<String, Value> {
-        let summary = self.summary.iter().map(|(name, value, _)| ((*name).to_owned(), value.clone()));
+        let summary = self.summary.iter().map(|(name, value, _)| (name.clone(), value.clone()));
         let mut whole: serde_json::Map<String, Value> = summary.collect();
         whole.insert("options".into(), self.options.clone());
         whole.insert("seconds".into(), json!(self.seconds));

@@ -35,6 +35,7 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Load {
     Room(Box<load::Room>),
+    Live(Box<load::Live>),
 }
 
 /// What the server is told on its command line. Flags win over the environment, both over the file.

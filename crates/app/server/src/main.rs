@@ -49,6 +49,7 @@ fn execute(cli: &Cli) -> anyhow::Result<()> {
             tokens::create_live_token(wanted, &Settings::load(&cli.options)?)
         }
         Some(Command::Load(Load::Room(room))) => load::run(room),
+        Some(Command::Load(Load::Live(live))) => load::live::run(live),
         Some(Command::CheckConfig) => {
             let settings = Settings::load(&cli.options)?;
             for warning in &settings.warnings {

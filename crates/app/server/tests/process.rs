@@ -249,3 +249,79 @@ fn a_load_that_cannot_run_says_what_to_change_in_one_line() {
         assert_eq!(error.lines().count(), 1, "{error}");
     }
 }
+
+/// A port that was free a moment ago; 0 would mean off.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn live_streams_arrive_whole_over_every_protocol_and_are_reported() {
+    let (rtmp, http) = (free_port(), free_port());
+    let config = format!(
+        "rtc: {{udp_port: 0, node_ip: 127.0.0.1}}\n\
+         live: {{rtmp: {{port: {rtmp}}}, http: {{port: {http}}}, publish: open, hls: {{segment: 1s}}}}\n"
+    );
+    let server = Server::start(&config);
+    let url = format!("rtmp://127.0.0.1:{rtmp}/live/load");
+    let (http, pid) = (format!("http://127.0.0.1:{http}"), server.child.id().to_string());
+    let ways = ["--rtmp", "3", "--flv", "3", "--ws-flv", "2", "--hls", "1", "--ll-hls", "1"];
+    let common = ["load", "live", "--url", &url, "--http", &http, "--group", "1", "--bitrate", "500000"];
+    let more = ["--streams", "2", "--duration", "2", "--json", "-", "--server-pid", &pid];
+    let output = run(&[&common[..], &ways, &more].concat());
+    let (said, error) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{error}");
+    let report: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&report["playing"], &report["published"]), (&10.into(), &2.into()), "{said}");
+    assert_eq!((&report["gaps"], &report["failures"]), (&0.into(), &serde_json::json!([])), "{said}");
+    for way in ["rtmp", "flv", "ws_flv", "hls", "ll_hls"] {
+        assert!(report[format!("{way}_pictures")].as_u64().unwrap() > 0, "{way}: {said}");
+        assert!(report[format!("{way}_latency_median_ms")].as_f64().unwrap() > 0.0, "{way}: {said}");
+    }
+    assert!(report["writes_per_player_second"].as_f64().unwrap() > 1.0, "{said}");
+    assert!(report["rss_bytes"].as_u64().unwrap() > 1_000_000, "{said}");
+}
+
+#[test]
+fn a_live_load_that_cannot_run_says_what_to_change_in_one_line_and_an_interrupted_one_reports() {
+    let (rtmp, http) = (free_port(), free_port());
+    let server = Server::start(&format!(
+        "rtc: {{udp_port: 0}}\nlive: {{rtmp: {{port: {rtmp}}}, http: {{port: {http}}}, publish: open}}\n"
+    ));
+    let (url, http) = (format!("rtmp://127.0.0.1:{rtmp}/live/load"), format!("http://127.0.0.1:{http}"));
+    let common = ["load", "live", "--url", &url, "--http", &http];
+    for (more, part) in [
+        (&["--url", "rtmp://192.0.2.1/live/load"][..], "--i-own-this-server"),
+        (&["--url", "rtmp://127.0.0.1/load"], "app/stream"),
+        (&["--url", "rtmp://127.0.0.1:1/live/load"], "is it running?"),
+        (&["--url", &format!("rtmp://127.0.0.1:{rtmp}/other/load")], "NetStream.Publish"),
+        (&["--http", "http://127.0.0.1:1", "--flv", "1"], "is it running?"),
+        (&["--existing"], "nobody to play"),
+        (&["--bitrate", "1000"], "--bitrate"),
+        (&["--server-pid", "4294967295"], "no such process"),
+        (&["--rtmp", "900000000"], "ulimit -n"),
+    ] {
+        let output = run(&[&common[..], &["--duration", "1"], more].concat());
+        let error = text(&output.stderr);
+        assert!(!output.status.success() && error.contains(part), "{more:?} gave {error}");
+        // What was published before is told as well.
+        assert_eq!(error.lines().filter(|line| line.contains("millrace:")).count(), 1, "{error}");
+    }
+
+    let mut load = millrace()
+        .args([&common[..], &["--rtmp", "2", "--duration", "600", "--json", "-"]].concat())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(load.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("Mbit/s")), "ended before it measured");
+    assert!(Command::new("kill").args(["-s", "INT", &load.id().to_string()]).status().unwrap().success());
+    // What it says until it ends is read, so that it does not wait for a reader.
+    drop(lines.count());
+    let output = load.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let report: serde_json::Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+    assert_eq!(report["playing"], 2, "{report}");
+    drop(server);
+}
