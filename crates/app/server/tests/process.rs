@@ -318,7 +318,7 @@ fn a_live_load_that_cannot_run_says_what_to_change_in_one_line_and_an_interrupte
     assert!(lines.any(|line| line.unwrap().contains("Mbit/s")), "ended before it measured");
     assert!(Command::new("kill").args(["-s", "INT", &load.id().to_string()]).status().unwrap().success());
     // What it says until it ends is read, so that it does not wait for a reader.
-    drop(lines.count());
+    let _ = lines.count();
     let output = load.wait_with_output().unwrap();
     assert!(output.status.success());
     let report: serde_json::Value = serde_json::from_str(&text(&output.stdout)).unwrap();
