@@ -151,6 +151,8 @@ async function received(identity, source) {
   const inbound = all.find((one) => one.type === "inbound-rtp") ?? {};
   const transport = all.find((one) => one.type === "transport") ?? {};
   const codec = all.find((one) => one.id === inbound.codecId) ?? {};
+  const pair = all.find((one) => one.id === transport.selectedCandidatePairId) ?? {};
+  const [here, there] = [pair.localCandidateId, pair.remoteCandidateId].map((id) => all.find((one) => one.id === id) ?? {});
   return {
     frames: inbound.framesDecoded ?? 0,
     keyFrames: inbound.keyFramesDecoded ?? 0,
@@ -162,6 +164,8 @@ async function received(identity, source) {
     energy: inbound.totalAudioEnergy ?? 0,
     codec: codec.mimeType,
     cipher: transport.srtpCipher,
+    /** What it travels over, and to which port of the server. */
+    way: { protocol: here.protocol, relay: here.relayProtocol, kind: here.candidateType, to: there.port, at: there.address },
   };
 }
 

@@ -23,11 +23,11 @@ const FLAGS = [
 ];
 
 export class Chromium {
-  static async launch() {
+  static async launch(flags = []) {
     const executablePath = PLACES.find((place) => place && existsSync(place));
     if (!executablePath) throw new Error("no Chromium found: install it, or name it in CHROMIUM");
     const self = new Chromium();
-    self.browser = await chromium.launch({ executablePath, headless: true, args: FLAGS });
+    self.browser = await chromium.launch({ executablePath, headless: true, args: [...FLAGS, ...flags] });
     return self;
   }
 

@@ -47,6 +47,7 @@ export class Server {
     for (let attempt = 1; ; attempt += 1) {
       server.port = await freeTcpPort();
       server.udpPort = await freeUdpPort();
+      server.tcpPort = await freeTcpPort();
       try {
         await server.run();
         return server;
@@ -151,6 +152,7 @@ export class Server {
       `keys: { ${KEY}: ${SECRET} }`,
       "rtc:",
       `  udp_port: ${this.udpPort}`,
+      `  tcp_port: ${this.tcpPort}`,
       "  enable_loopback_candidate: true",
       ...(this.tls ? [`tls: { cert_file: ${TLS["server.pem"]}, key_file: ${TLS["server.key"]} }`] : []),
       this.#config,

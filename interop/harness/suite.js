@@ -11,7 +11,7 @@ import { serveSite } from "./site.js";
  * `suite` is filled before the first test. Participants made through it are gone after each test, and their consoles
  * are kept in artifacts/ when it failed.
  */
-export function setUp(name, { config } = {}) {
+export function setUp(name, { config, flags } = {}) {
   const suite = { people: [], name };
   let seats = 0;
   suite.someone = async (identity) => {
@@ -27,7 +27,7 @@ export function setUp(name, { config } = {}) {
   };
 
   before(async () => {
-    [suite.server, suite.chromium, suite.site] = await Promise.all([Server.start(name, config), Chromium.launch(), serveSite()]);
+    [suite.server, suite.chromium, suite.site] = await Promise.all([Server.start(name, config), Chromium.launch(flags), serveSite()]);
   });
   afterEach(async (context) => {
     const consoles = suite.people.map(({ identity, page }) => `--- ${identity}\n${page.said.join("\n")}\n`);

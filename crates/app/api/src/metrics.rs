@@ -23,7 +23,7 @@ pub(crate) struct Metrics {
 }
 
 /// A worker's numbers that go up and down; the others only grow.
-const WORKER_GAUGES: [&str; 2] = ["busy_permille", "peers"];
+const WORKER_GAUGES: [&str; 3] = ["busy_permille", "peers", "streams"];
 
 pub(crate) fn page(shared: &Shared) -> String {
     let mut page = Exposition::default();
@@ -75,6 +75,9 @@ pub(crate) fn page(shared: &Shared) -> String {
     }
 
     workers(shared, &mut page);
+    let help = "Connections over TCP closed before a check told their worker.";
+    page.family("millrace_tcp_refused_total", Kind::Counter, help);
+    page.sample(&[], shared.engine.lobby_refused());
     drops(shared, &mut page);
     if let Some(desk) = shared.desk.get() {
         crate::streams::metrics(desk, &mut page);

@@ -18,6 +18,15 @@ pub enum Ports {
     },
 }
 
+/// Where clients that UDP does not reach may connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TcpPort {
+    /// 0 takes a free one, which tests do.
+    pub port: u16,
+    /// Not to start without it. Otherwise a port that is taken is said and done without.
+    pub required: bool,
+}
+
 /// Which network interfaces give candidates; a name ending in `*` is a prefix.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InterfaceFilter {
@@ -50,6 +59,10 @@ pub struct Config {
     pub workers: usize,
     /// UDP ports.
     pub ports: Ports,
+    /// Clients over TCP, if any (RFC 6544).
+    pub tcp: Option<TcpPort>,
+    /// Tell clients of TCP alone.
+    pub tcp_only: bool,
     /// Addresses to listen on; empty is every address of both families.
     pub bind: Vec<IpAddr>,
     /// Addresses told to clients instead of those of the interfaces, one a family at most is useful:
@@ -81,6 +94,8 @@ impl Default for Config {
         Self {
             workers: 0,
             ports: Ports::Shared(7882),
+            tcp: None,
+            tcp_only: false,
             bind: Vec::new(),
             node_ips: Vec::new(),
             interfaces: InterfaceFilter::default(),

@@ -14,6 +14,7 @@ use sfu::{Command, Counters, PeerId, worker_of};
 use crate::config::Egress;
 use crate::error::{SendError, Unsent};
 use crate::events::Sink;
+use crate::lobby::Door;
 use crate::mailbox::{Mail, Mailbox, Returned};
 use crate::stats::{Published, WorkerStats};
 
@@ -26,6 +27,8 @@ struct Running {
     workers: Vec<Remote>,
     fingerprint: Fingerprint,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Of the lobby, where clients over TCP may come.
+    door: Option<Arc<Door>>,
     /// Where `place` begins, so that rooms opened at once spread over equally idle workers.
     turn: AtomicUsize,
 }
@@ -38,11 +41,17 @@ pub(crate) struct Remote {
 }
 
 impl Handle {
-    pub(crate) fn new(workers: Vec<Remote>, fingerprint: Fingerprint, threads: Vec<JoinHandle<()>>) -> Self {
+    pub(crate) fn new(
+        workers: Vec<Remote>,
+        fingerprint: Fingerprint,
+        threads: Vec<JoinHandle<()>>,
+        door: Option<Arc<Door>>,
+    ) -> Self {
         Self(Arc::new(Running {
             workers,
             fingerprint,
             threads: Mutex::new(threads),
+            door,
             turn: AtomicUsize::new(0),
         }))
     }
@@ -122,6 +131,11 @@ impl Handle {
         self.0.workers.iter().map(|worker| worker.published.read()).collect()
     }
 
+    /// Connections over TCP that were closed before their worker was known: too many, too slow, or no check.
+    pub fn lobby_refused(&self) -> u64 {
+        self.0.door.as_ref().map_or(0, |door| door.refused())
+    }
+
     /// What each worker's router has counted, up to a quarter of a second ago.
     pub fn router_counters(&self) -> Vec<Counters> {
         self.0.workers.iter().map(|worker| worker.published.read_router()).collect()
@@ -161,6 +175,9 @@ impl fmt::Debug for Handle {
 
 impl Running {
     fn stop(&self) {
+        if let Some(door) = &self.door {
+            door.close();
+        }
         for worker in &self.workers {
             worker.mailbox.close();
         }

@@ -5,6 +5,7 @@
 //!
 //! - [`Handle`]: commands in, events out, addresses and counters to ask for.
 //! - a worker's loop, its priorities numbered;
+//! - a lobby where clients over TCP wait until their worker is known;
 //! - a mailbox and a bell for each worker, and a lane from each worker to each other one.
 
 mod bell;
@@ -16,6 +17,7 @@ mod handle;
 mod hold;
 mod homes;
 mod lane;
+mod lobby;
 mod mailbox;
 mod outgoing;
 mod port;
@@ -23,9 +25,10 @@ mod ports;
 mod rooms;
 mod start;
 mod stats;
+mod streams;
 mod worker;
 
-pub use config::{Config, Egress, InterfaceFilter, Ports};
+pub use config::{Config, Egress, InterfaceFilter, Ports, TcpPort};
 pub use error::{SendError, StartError, Unsent};
 pub use events::{Events, Limits, Sink, events};
 pub use handle::Handle;

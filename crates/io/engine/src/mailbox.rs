@@ -13,6 +13,7 @@ use crate::bell::Bell;
 use crate::config::Egress;
 use crate::error::SendError;
 use crate::events::Sink;
+use crate::streams::Arrival;
 
 /// Bytes of data payloads that may wait.
 const DATA_BYTES: usize = 16 << 20;
@@ -29,6 +30,8 @@ pub(crate) enum Mail {
         room: u32,
     },
     Egress(Egress),
+    /// A client over TCP.
+    Stream(Box<Arrival>),
 }
 
 /// Mail that was not taken, and why.

@@ -10,6 +10,7 @@ use sfu::{Outbox, Run};
 
 use crate::port::Port;
 use crate::stats::WorkerStats;
+use crate::streams::Streams;
 
 /// Bytes in the outbox before it is sent: a turn's fan-out to some hundred subscribers.
 const OUTBOX_BYTES: usize = 1 << 20;
@@ -21,11 +22,13 @@ const PATIENCE: Duration = Duration::from_millis(100);
 pub(crate) struct Outgoing {
     pub(crate) outbox: Outbox,
     blocked_since: Option<Instant>,
+    /// Datagrams of the outbox that have gone to clients over TCP, once they have.
+    streamed: Option<usize>,
 }
 
 impl Outgoing {
     pub(crate) fn new() -> Self {
-        Self { outbox: Outbox::new(OUTBOX_BYTES), blocked_since: None }
+        Self { outbox: Outbox::new(OUTBOX_BYTES), blocked_since: None, streamed: None }
     }
 
     /// Whether something waits for a socket; nothing must be put into the outbox then.
@@ -39,11 +42,18 @@ impl Outgoing {
     }
 
     /// Sends what is in the outbox. True if it is empty now.
-    pub(crate) fn flush(&mut self, now: Instant, ports: &mut [Port], stats: &mut WorkerStats) -> bool {
+    pub(crate) fn flush(
+        &mut self,
+        now: Instant,
+        ports: &mut [Port],
+        streams: &mut Streams,
+        stats: &mut WorkerStats,
+    ) -> bool {
         if self.outbox.is_empty() {
             return true;
         }
-        let mut done = 0;
+        // A connection has a queue of its own: what goes there is done with at the first attempt.
+        let mut done = *self.streamed.get_or_insert_with(|| streams.send(now, &self.outbox, stats));
         for port in ports.iter_mut() {
             send(port, &self.outbox, stats);
             done += port.done;
@@ -56,11 +66,12 @@ impl Outgoing {
             }
             stats.send_overflow += (total - done) as u64;
         } else {
-            // From an address that no socket of this worker has.
+            // From an address that no socket of this worker has, or over a connection that has ended.
             stats.send_refused += (total - done) as u64;
         }
         self.outbox.clear();
         self.blocked_since = None;
+        self.streamed = None;
         for port in ports {
             port.done = 0;
             port.blocked = false;
@@ -72,7 +83,7 @@ impl Outgoing {
 /// Sends this port's share of the outbox, from where it left off.
 fn send(port: &mut Port, outbox: &Outbox, stats: &mut WorkerStats) {
     let (local, mut skip) = (port.local(), port.done);
-    let runs = outbox.runs(port.max_segments()).filter(|run| local.carries(run.path.local));
+    let runs = outbox.runs(port.max_segments()).filter(|run| local.carries(&run.path));
     let outcome = port.send(outbox.bytes(), runs.filter_map(|run| rest_of(run, &mut skip)));
     port.done += outcome.done;
     port.blocked = outcome.blocked;
@@ -137,7 +148,7 @@ mod tests {
         let nowhere: SocketAddr = "192.0.2.1:1".parse().unwrap();
         outgoing.outbox.push(Path { local: nowhere, remote: nowhere }, b"stray");
 
-        assert!(outgoing.flush(Instant::now(), &mut ports, &mut stats));
+        assert!(outgoing.flush(Instant::now(), &mut ports, &mut Streams::new().unwrap(), &mut stats));
         assert_eq!((stats.datagrams_out, stats.bytes_out, stats.send_refused), (10, 10, 1));
         assert!(outgoing.outbox.is_empty() && !outgoing.blocked());
         let mut receiver = Receiver::new(16, false);

@@ -6,6 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use net::{Message, Outcome, Sender, Socket};
+use peer::{Carrier, Path};
 use sfu::Run;
 
 /// Where a port is, from inside and from outside.
@@ -31,6 +32,10 @@ pub(crate) struct Port {
 }
 
 impl Local {
+    pub(crate) fn new(bound: SocketAddr, public: Option<IpAddr>) -> Self {
+        Self { bound, public }
+    }
+
     /// The local address of a datagram that was sent to `ip`, as clients know it.
     pub(crate) fn told(&self, ip: Option<IpAddr>) -> SocketAddr {
         let ip = ip.unwrap_or(self.bound.ip());
@@ -38,10 +43,11 @@ impl Local {
         SocketAddr::new(ip, self.bound.port())
     }
 
-    /// Whether what leaves from `local` leaves through this port.
-    pub(crate) fn carries(&self, local: SocketAddr) -> bool {
-        let bound = self.bound;
-        local.is_ipv4() == bound.is_ipv4()
+    /// Whether what goes over `path` leaves through this port.
+    pub(crate) fn carries(&self, path: &Path) -> bool {
+        let (bound, local) = (self.bound, path.local);
+        Carrier::of(path.remote) == Carrier::Udp
+            && local.is_ipv4() == bound.is_ipv4()
             && local.port() == bound.port()
             && (bound.ip().is_unspecified() || bound.ip() == local.ip() || self.public == Some(local.ip()))
     }
@@ -55,7 +61,7 @@ impl Local {
 
 impl Port {
     pub(crate) fn new(socket: Socket, gso: bool, public: Option<IpAddr>) -> Self {
-        let local = Local { bound: socket.local_addr(), public };
+        let local = Local::new(socket.local_addr(), public);
         Self { socket, sender: Sender::new(gso), local, done: 0, blocked: false, more: false }
     }
 
@@ -94,24 +100,31 @@ mod tests {
         Port::new(socket, true, public.map(|ip| ip.parse().unwrap()))
     }
 
+    fn carries(port: &Port, local: SocketAddr) -> bool {
+        let path = |remote| Path { local, remote };
+        let connection = Carrier::Tcp.mark(([192, 0, 2, 1], 5).into());
+        assert!(!port.local.carries(&path(connection)), "connections are not this socket's");
+        port.local.carries(&path(([192, 0, 2, 1], 5).into()))
+    }
+
     #[test]
     fn behind_a_nat_the_router_sees_the_public_address() {
         let port = port("0.0.0.0:0", Some("203.0.113.9"));
         let number = port.local.bound.port();
         assert_eq!(port.local.told(Some([10, 0, 0, 5].into())), SocketAddr::from(([203, 0, 113, 9], number)));
         assert_eq!(port.local.told(Some([127, 0, 0, 1].into())), SocketAddr::from(([127, 0, 0, 1], number)));
-        assert!(port.local.carries(SocketAddr::from(([203, 0, 113, 9], number))));
+        assert!(carries(&port, SocketAddr::from(([203, 0, 113, 9], number))));
     }
 
     #[test]
     fn a_port_carries_its_own_family_and_number() {
         let any = port("0.0.0.0:0", None);
         let number = any.local.bound.port();
-        assert!(any.local.carries(SocketAddr::from(([10, 0, 0, 5], number))));
-        assert!(!any.local.carries(SocketAddr::from(([10, 0, 0, 5], number ^ 1))));
-        assert!(!any.local.carries(SocketAddr::new("::1".parse().unwrap(), number)));
+        assert!(carries(&any, SocketAddr::from(([10, 0, 0, 5], number))));
+        assert!(!carries(&any, SocketAddr::from(([10, 0, 0, 5], number ^ 1))));
+        assert!(!carries(&any, SocketAddr::new("::1".parse().unwrap(), number)));
         let one = port("127.0.0.1:0", None);
-        assert!(!one.local.carries(SocketAddr::from(([127, 0, 0, 2], one.local.bound.port()))));
+        assert!(!carries(&one, SocketAddr::from(([127, 0, 0, 2], one.local.bound.port()))));
         assert_eq!(one.local.told(None), one.local.bound);
     }
 }

@@ -6,8 +6,8 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use net::{Interface, Options, Socket};
-use peer::{Candidate, CandidateKind};
+use net::{Interface, Listener, Options, Socket};
+use peer::{Candidate, CandidateKind, Carrier};
 
 use crate::config::{Config, Ports};
 use crate::error::StartError;
@@ -16,6 +16,13 @@ use crate::error::StartError;
 const ANY_PORT_ATTEMPTS: usize = 16;
 /// Type preference of a host candidate, RFC 8445 section 5.1.2.2.
 const HOST_PREFERENCE: u32 = 126;
+
+/// The same over TCP: below anything over UDP that works, relays apart, where RFC 6544 section 4.2 leaves the choice.
+const TCP_PREFERENCE: u32 = 90;
+/// Local preference of the best address, RFC 8445 section 5.1.2.1.
+const LOCAL_PREFERENCE_MAX: u32 = 65_535;
+/// The same for a passive candidate: direction preference 4 of 7 in the upper three bits, RFC 6544 section 4.2.
+const PASSIVE_PREFERENCE: u32 = 4 << 13 | 0x1fff;
 
 /// Opens the sockets of each worker: one for each address listened on.
 pub(crate) fn open(config: &Config, workers: usize) -> Result<Vec<Vec<Socket>>, StartError> {
@@ -74,6 +81,29 @@ fn open_range(
     (0..workers).map(|worker| open_all(config, ports[worker % ports.len()], true)).collect()
 }
 
+/// Listeners for clients over TCP, on the same addresses. A port that is taken is an error only where it is asked for.
+pub(crate) fn listen(config: &Config) -> Result<Vec<Listener>, StartError> {
+    let Some(tcp) = config.tcp else { return Ok(Vec::new()) };
+    let mut listeners: Vec<Listener> = Vec::new();
+    for ip in listen_on(config) {
+        // Any port will do for the first address; the others follow it.
+        let port = listeners.first().map_or(tcp.port, |first| first.local_addr().port());
+        match Listener::bind(SocketAddr::new(ip, port)) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if config.bind.is_empty() && ip.is_ipv6() && is_no_such_address(&error) => {}
+            Err(source) if tcp.required => {
+                let what = format!("cannot listen on TCP {ip} port {port} for media");
+                return Err(StartError::Io { what, source });
+            }
+            Err(error) => {
+                tracing::warn!(%ip, port, %error, "no media over TCP: clients whom UDP does not reach stay out");
+                return Ok(Vec::new());
+            }
+        }
+    }
+    Ok(listeners)
+}
+
 /// One socket for each address listened on. Without `shared` it fails if anybody has the port, even with
 /// SO_REUSEPORT: two servers must not take each other's datagrams.
 fn open_all(config: &Config, port: u16, shared: bool) -> Result<Vec<Socket>, StartError> {
@@ -99,20 +129,37 @@ fn listen_on(config: &Config) -> Vec<IpAddr> {
 
 fn bind(config: &Config, addr: SocketAddr, shared: bool) -> Result<Socket, StartError> {
     let options = Options { reuse_port: shared, buffer: config.socket_buffer, gro: config.gro };
-    Socket::bind(addr, options).map_err(|source| match source.raw_os_error() {
-        _ if source.kind() == io::ErrorKind::AddrInUse => StartError::PortInUse { addr },
-        _ if source.kind() == io::ErrorKind::PermissionDenied => StartError::NotPermitted { addr },
-        _ if source.kind() == io::ErrorKind::AddrNotAvailable => StartError::NoSuchAddress { addr },
-        Some(EAFNOSUPPORT) => StartError::NoSuchAddress { addr },
+    Socket::bind(addr, options).map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => StartError::PortInUse { addr },
+        io::ErrorKind::PermissionDenied => StartError::NotPermitted { addr },
+        _ if is_no_such_address(&source) => StartError::NoSuchAddress { addr },
         _ => StartError::Io { what: format!("cannot listen on UDP {addr}"), source },
     })
+}
+
+fn is_no_such_address(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 
 /// The address family is not supported by the kernel: errno 97 on Linux.
 const EAFNOSUPPORT: i32 = 97;
 
-/// What clients are told of a worker's sockets, best first.
-pub(crate) fn candidates(config: &Config, interfaces: &[Interface], bound: &[SocketAddr]) -> Vec<Candidate> {
+/// What clients are told of a worker's sockets, best first, and of the listeners for TCP.
+pub(crate) fn candidates(
+    config: &Config,
+    interfaces: &[Interface],
+    bound: &[SocketAddr],
+    listeners: &[SocketAddr],
+) -> Vec<Candidate> {
+    let udp = if config.tcp_only { Vec::new() } else { addresses(config, interfaces, bound) };
+    let tcp = addresses(config, interfaces, listeners);
+    let over = |carrier| move |addr| (carrier, addr);
+    let all = udp.into_iter().map(over(Carrier::Udp)).chain(tcp.into_iter().map(over(Carrier::Tcp)));
+    all.enumerate().map(|(index, (carrier, addr))| candidate(index, carrier, addr)).collect()
+}
+
+/// The addresses to tell for sockets bound to these, best first, each once.
+fn addresses(config: &Config, interfaces: &[Interface], bound: &[SocketAddr]) -> Vec<SocketAddr> {
     let mut addrs: Vec<SocketAddr> = Vec::new();
     for socket in bound {
         addrs.extend(
@@ -132,7 +179,7 @@ pub(crate) fn candidates(config: &Config, interfaces: &[Interface], bound: &[Soc
             true
         }
     });
-    addrs.into_iter().enumerate().map(|(index, addr)| candidate(index, addr)).collect()
+    addrs
 }
 
 /// The addresses to tell for a socket bound to `bound`.
@@ -180,13 +227,18 @@ fn routable(ip: IpAddr) -> bool {
     }
 }
 
-fn candidate(index: usize, addr: SocketAddr) -> Candidate {
-    let local_preference = 65_535u32.saturating_sub(index as u32);
+fn candidate(index: usize, carrier: Carrier, addr: SocketAddr) -> Candidate {
+    let (preference, local_preference) = match carrier {
+        Carrier::Udp => (HOST_PREFERENCE, LOCAL_PREFERENCE_MAX),
+        Carrier::Tcp => (TCP_PREFERENCE, PASSIVE_PREFERENCE),
+    };
+    let local_preference = local_preference.saturating_sub(index as u32);
     Candidate {
         kind: CandidateKind::Host,
+        carrier,
         addr,
         // RFC 8445 section 5.1.2.1, for component 1.
-        priority: HOST_PREFERENCE << 24 | local_preference << 8 | 255,
+        priority: preference << 24 | local_preference << 8 | 255,
         foundation: (index + 1).to_string(),
     }
 }

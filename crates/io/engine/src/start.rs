@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use net::{Interface, Poller, Receiver, Socket};
+use net::{Interface, Listener, Poller, Receiver, Socket};
 use peer::Certificate;
 use sfu::Router;
 
@@ -19,13 +19,15 @@ use crate::handle::{Handle, Remote};
 use crate::hold::Hold;
 use crate::homes::Homes;
 use crate::lane::{LaneIn, LaneOut, lane};
+use crate::lobby::{Door, Lobby};
 use crate::mailbox::Mailbox;
 use crate::outgoing::Outgoing;
-use crate::port::Port;
+use crate::port::{Local, Port};
 use crate::ports;
 use crate::rooms::Rooms;
 use crate::stats::{Published, WorkerStats};
-use crate::worker::{BELL, RECEIVE_BATCH, Worker, now};
+use crate::streams::Streams;
+use crate::worker::{BELL, RECEIVE_BATCH, STREAMS, Worker, now};
 
 /// Workers an engine may have; each is a thread with a lane to every other one.
 const MAX_WORKERS: usize = 64;
@@ -44,6 +46,8 @@ pub fn start(config: &Config, certificate: &Certificate) -> Result<Handle, Start
     };
     let interfaces = net::interfaces().map_err(io_error("cannot list the network interfaces"))?;
     let sockets = ports::open(config, count)?;
+    let listeners = ports::listen(config)?;
+    let listening: Vec<SocketAddr> = listeners.iter().map(Listener::local_addr).collect();
     let bells: Vec<Arc<Bell>> = (0..count)
         .map(|_| Bell::new().map(Arc::new))
         .collect::<Result<_, _>>()
@@ -54,7 +58,7 @@ pub fn start(config: &Config, certificate: &Certificate) -> Result<Handle, Start
     let mut workers = Vec::new();
     for (index, sockets) in sockets.into_iter().enumerate() {
         let bound: Vec<SocketAddr> = sockets.iter().map(Socket::local_addr).collect();
-        let candidates = ports::candidates(config, &interfaces, &bound);
+        let candidates = ports::candidates(config, &interfaces, &bound, &listening);
         if candidates.is_empty() {
             return Err(StartError::NoCandidates);
         }
@@ -68,9 +72,21 @@ pub fn start(config: &Config, certificate: &Certificate) -> Result<Handle, Start
         let router = router(config, certificate, index as u8);
         workers.push(worker(config, router, ports, crossing, mailbox, bell, published)?);
     }
-    let threads = spawn(workers, config, &cpus)?;
+    let lobby = lobby(config, &interfaces, listeners, &remotes)?;
+    let mut threads = spawn(workers, config, &cpus)?;
+    let door = match lobby.map(|(lobby, door)| (lobby.spawn(), door)) {
+        Some((Ok(thread), door)) => {
+            threads.push(thread);
+            Some(door)
+        }
+        Some((Err(source), _)) => {
+            remotes.iter().for_each(|remote| remote.mailbox.close());
+            return Err(io_error("cannot start the thread of the lobby")(source));
+        }
+        None => None,
+    };
     tracing::info!(workers = count, candidates = ?remotes.first().map(|r| &r.candidates), "media engine started");
-    Ok(Handle::new(remotes, certificate.fingerprint(), threads))
+    Ok(Handle::new(remotes, certificate.fingerprint(), threads, door))
 }
 
 type Ends = (Vec<Option<LaneOut>>, Vec<Option<LaneIn>>);
@@ -90,10 +106,33 @@ fn lanes(bells: &[Arc<Bell>]) -> Vec<Ends> {
 }
 
 fn port(config: &Config, interfaces: &[Interface], socket: Socket) -> Port {
-    let bound = socket.local_addr().ip();
-    let elsewhere = |ip: &IpAddr| !interfaces.iter().any(|interface| interface.ip == *ip);
-    let public = ports::public_ips(config, bound).find(elsewhere);
+    let public = public(config, interfaces, socket.local_addr().ip());
     Port::new(socket, config.gso, public)
+}
+
+/// The address clients are told instead of `bound` that no interface has.
+fn public(config: &Config, interfaces: &[Interface], bound: IpAddr) -> Option<IpAddr> {
+    let elsewhere = |ip: &IpAddr| !interfaces.iter().any(|interface| interface.ip == *ip);
+    ports::public_ips(config, bound).find(elsewhere)
+}
+
+/// Where clients over TCP come in, if they may.
+fn lobby(
+    config: &Config,
+    interfaces: &[Interface],
+    listeners: Vec<Listener>,
+    remotes: &[Remote],
+) -> Result<Option<(Lobby, Arc<Door>)>, StartError> {
+    if listeners.is_empty() {
+        return Ok(None);
+    }
+    let locals = listeners.into_iter().map(|listener| {
+        let bound = listener.local_addr();
+        let public = public(config, interfaces, bound.ip());
+        (listener, Local::new(bound, public))
+    });
+    let mailboxes = remotes.iter().map(|remote| Arc::clone(&remote.mailbox)).collect();
+    Lobby::new(locals.collect(), mailboxes).map(Some).map_err(io_error("the lobby"))
 }
 
 fn router(config: &Config, certificate: &Certificate, index: u8) -> Router {
@@ -116,6 +155,8 @@ fn worker(
     for (token, port) in ports.iter().enumerate() {
         poller.add(&port.socket, token as u64).map_err(io_error("epoll"))?;
     }
+    let streams = Streams::new().map_err(io_error("epoll"))?;
+    poller.add(streams.poller(), STREAMS).map_err(io_error("epoll"))?;
     let runs = ports.iter().any(|port| port.socket.gro());
     let now = now().mono;
     Ok(Worker {
@@ -123,6 +164,8 @@ fn worker(
         poller,
         receiver: Receiver::new(RECEIVE_BATCH, runs),
         ports,
+        streams,
+        streams_ready: false,
         outgoing: Outgoing::new(),
         crossing,
         hold: Hold::new(config.egress, now),

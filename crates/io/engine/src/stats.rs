@@ -81,6 +81,14 @@ counters! {
     links_in,
     /// Media packets dropped because the ring to their worker was full.
     links_overflow,
+    /// Gauge: clients connected over TCP.
+    streams,
+    /// Connections taken over from the lobby.
+    streams_in,
+    /// Connections closed because too many had not passed a check.
+    streams_refused,
+    /// Datagrams dropped because a client over TCP read too slowly.
+    streams_overflow,
     /// Commands taken out of the mailbox.
     commands,
     /// Events given to rooms.

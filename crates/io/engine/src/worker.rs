@@ -20,6 +20,7 @@ use crate::outgoing::Outgoing;
 use crate::port::Port;
 use crate::rooms::Rooms;
 use crate::stats::{Published, WorkerStats};
+use crate::streams::Streams;
 
 /// Messages taken from one socket in a turn; each can be a run of up to 64 datagrams.
 pub(crate) const RECEIVE_BATCH: usize = 64;
@@ -34,12 +35,17 @@ const RING_RETRY: Duration = Duration::from_micros(500);
 
 /// The bell's token in the poller; a port's is its index.
 pub(crate) const BELL: u64 = u64::MAX;
+/// The token of the poller of clients over TCP.
+pub(crate) const STREAMS: u64 = u64::MAX - 1;
 
 /// A worker, before and while it runs.
 pub(crate) struct Worker {
     pub(crate) router: Router,
     pub(crate) poller: Poller,
     pub(crate) ports: Vec<Port>,
+    pub(crate) streams: Streams,
+    /// The poller says that clients over TCP have something.
+    pub(crate) streams_ready: bool,
     pub(crate) receiver: Receiver,
     pub(crate) outgoing: Outgoing,
     pub(crate) crossing: Crossing,
@@ -85,6 +91,7 @@ impl Worker {
         for index in 0..self.ports.len() {
             self.receive(now, index);
         }
+        self.streams(now);
         self.parcels(now);
         // 3. What is due.
         if self.router.poll_timeout().is_some_and(|due| due <= now.mono) {
@@ -104,6 +111,7 @@ impl Worker {
             self.housekeeping = now.mono + HOUSEKEEPING;
             self.crossing.homes.expire(now.mono);
             self.rooms.sweep();
+            self.streams.sweep(now.mono, |remote| self.router.owns_address(remote));
             self.published.publish_router(self.router.counters());
         }
         self.publish();
@@ -111,7 +119,7 @@ impl Worker {
 
     fn flush(&mut self, now: Time) -> bool {
         let was_blocked = self.outgoing.blocked();
-        let empty = self.outgoing.flush(now.mono, &mut self.ports, &mut self.stats);
+        let empty = self.outgoing.flush(now.mono, &mut self.ports, &mut self.streams, &mut self.stats);
         if was_blocked == empty {
             for (token, port) in self.ports.iter().enumerate() {
                 // If the poller refuses, the patience of `Outgoing` ends the wait.
@@ -147,6 +155,20 @@ impl Worker {
             }
         }
         stats.receive_calls += u64::from(any);
+    }
+
+    /// Clients over TCP. Their connections have come to their worker already.
+    fn streams(&mut self, now: Time) {
+        let ready = std::mem::take(&mut self.streams_ready) && self.streams.poll();
+        if !ready && !self.streams.pending() {
+            return;
+        }
+        let Self { streams, router, hold, stats, .. } = self;
+        streams.serve(now.mono, stats, |to, from, datagram, known| {
+            hold.arrived(now.mono, datagram);
+            router.handle_datagram(now, to, from, datagram);
+            known || router.owns_address(from)
+        });
     }
 
     fn parcels(&mut self, now: Time) {
@@ -197,6 +219,7 @@ impl Worker {
                 Mail::Register { room, sink } => self.rooms.register(room, sink),
                 Mail::Unregister { room } => self.rooms.unregister(room),
                 Mail::Egress(egress) => self.hold.configure(egress),
+                Mail::Stream(arrival) => self.streams.adopt(now.mono, *arrival, &mut self.stats),
             }
         }
     }
@@ -245,6 +268,7 @@ impl Worker {
     fn publish(&mut self) {
         self.stats.busy_permille = u64::from(self.hold.busy_permille());
         self.stats.peers = self.peers.len() as u64;
+        self.stats.streams = self.streams.len() as u64;
         self.published.publish(&self.stats);
     }
 
@@ -256,7 +280,7 @@ impl Worker {
         if waits {
             timeout = timeout.min(RING_RETRY);
         }
-        if !self.inbox.is_empty() || self.ports.iter().any(|port| port.more) {
+        if !self.inbox.is_empty() || self.streams.pending() || self.ports.iter().any(|port| port.more) {
             timeout = Duration::ZERO;
         }
         if !timeout.is_zero() {
@@ -273,10 +297,11 @@ impl Worker {
             }
         }
         // A wait that fails is a turn without sleep, not an end.
-        let rang = match self.poller.wait(Some(timeout)) {
-            Ok(ready) => ready.iter().any(|ready| ready.token == BELL),
-            Err(_) => false,
-        };
+        let mut rang = false;
+        for ready in self.poller.wait(Some(timeout)).unwrap_or_default() {
+            rang |= ready.token == BELL;
+            self.streams_ready |= ready.token == STREAMS;
+        }
         self.bell.get_up();
         if rang {
             self.bell.event().clear();

@@ -1,4 +1,4 @@
-//! UDP in batches, polling, pinning and interface addresses, safe to call; the only crate with `unsafe`.
+//! UDP in batches, TCP listeners and framing, polling, pinning and interface addresses, safe to call; the only crate with `unsafe`.
 //!
 //! Owns: what std has no call for. Knows nothing of what the datagrams are.
 #![allow(unsafe_code)]
@@ -6,8 +6,10 @@
 mod addr;
 mod control;
 mod cpu;
+mod framing;
 mod interfaces;
 mod limits;
+mod listener;
 mod poll;
 mod receive;
 mod send;
@@ -15,8 +17,10 @@ mod socket;
 mod stream;
 
 pub use cpu::{allowed_cpus, pin_to};
+pub use framing::{FRAME_HEADER, FrameTooLong, push_frame, split_frame};
 pub use interfaces::{Interface, interfaces};
 pub use limits::{FileLimit, raise_file_limit};
+pub use listener::{Listener, limit_unsent};
 pub use poll::{EventFd, Poller, Ready};
 pub use receive::{Datagram, Receiver};
 pub use send::{MAX_RUN_BYTES, MAX_SEGMENTS, Message, Outcome, Sender};

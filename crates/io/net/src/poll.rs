@@ -1,7 +1,7 @@
 //! Waiting for sockets and wake-ups: epoll(7) and eventfd(2).
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use crate::check;
@@ -36,7 +36,7 @@ impl EventFd {
 }
 
 impl AsFd for EventFd {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
@@ -62,6 +62,13 @@ pub struct Poller {
     fine: bool,
 }
 
+impl AsFd for Poller {
+    /// Readable while something in it is ready: pollers nest.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+}
+
 /// Descriptors reported by one wait; more come with the next one.
 const EVENTS: usize = 32;
 
@@ -84,6 +91,11 @@ impl Poller {
     /// Waits for `fd` to become writable too, or no longer.
     pub fn want_write(&self, fd: &impl AsFd, token: u64, wanted: bool) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_MOD, fd, token, wanted)
+    }
+
+    /// Waits for `fd` no more, which stays open.
+    pub fn remove(&self, fd: &impl AsFd) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, fd, 0, false)
     }
 
     fn control(&self, operation: i32, fd: &impl AsFd, token: u64, write: bool) -> io::Result<()> {

@@ -86,6 +86,7 @@ impl Connection {
             ice_lite: false,
             controlling: true,
             candidates: vec![peer::Candidate {
+                carrier: peer::Carrier::Udp,
                 kind: peer::CandidateKind::Host,
                 addr: endpoint.address,
                 priority: 2_130_706_431,

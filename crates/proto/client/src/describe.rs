@@ -202,6 +202,7 @@ pub(crate) fn remote(session: &Session) -> Result<RemoteTransport, DescribeError
         let usable = candidate.protocol == sdp::Protocol::Udp && candidate.component == 1;
         let addr = candidate.socket_addr().filter(|_| usable)?;
         Some(Candidate {
+            carrier: peer::Carrier::Udp,
             kind: CandidateKind::Host,
             addr,
             priority: candidate.priority,

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use crate::Carrier;
+
 /// ICE user fragment and password, RFC 8839 section 5.4.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
@@ -67,10 +69,12 @@ pub enum CandidateKind {
     Relayed,
 }
 
-/// A UDP candidate, RFC 8839 section 5.1.
+/// A candidate, RFC 8839 section 5.1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     pub kind: CandidateKind,
+    /// Over TCP it is one to connect to: passive, RFC 6544 section 4.5.
+    pub carrier: Carrier,
     pub addr: SocketAddr,
     pub priority: u32,
     pub foundation: String,

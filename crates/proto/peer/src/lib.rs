@@ -14,6 +14,7 @@
 //! keys, `sctp-proto` tags and initial sequence numbers. `sctp-proto` reads the clock when it connects.
 
 mod api;
+mod carrier;
 mod certificate;
 mod config;
 mod credentials;
@@ -27,6 +28,7 @@ mod testbed;
 mod transport;
 
 pub use api::*;
+pub use carrier::{Carrier, plain_address};
 pub use certificate::{Certificate, CertificateError};
 pub use config::{Config, DtlsVersions, MESSAGE_MAX};
 pub use credentials::home_of;

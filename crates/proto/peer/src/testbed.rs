@@ -11,8 +11,8 @@ use rand::rngs::{SmallRng, StdRng};
 use rand::{Rng, SeedableRng};
 
 use crate::{
-    Candidate, CandidateKind, Certificate, Class, Config, Credentials, DtlsRole, Event, LocalTransport,
-    RemoteTransport, SctpRemote, Transport, classify,
+    Candidate, CandidateKind, Carrier, Certificate, Class, Config, Credentials, DtlsRole, Event,
+    LocalTransport, RemoteTransport, SctpRemote, Transport, classify,
 };
 
 /// Making one takes a millisecond; every test uses the same two.
@@ -32,7 +32,13 @@ pub(crate) fn addr(text: &str) -> SocketAddr {
 }
 
 pub(crate) fn host(addr: SocketAddr) -> Candidate {
-    Candidate { kind: CandidateKind::Host, addr, priority: 2_130_706_431, foundation: "1".into() }
+    Candidate {
+        kind: CandidateKind::Host,
+        carrier: Carrier::Udp,
+        addr,
+        priority: 2_130_706_431,
+        foundation: "1".into(),
+    }
 }
 
 /// How one end is set up.

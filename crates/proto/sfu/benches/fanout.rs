@@ -221,6 +221,7 @@ fn connect(
     let ours = Credentials { ufrag: format!("server{n:04}"), pwd: "p".repeat(24) };
     let theirs = Credentials { ufrag: format!("client{n:04}"), pwd: "q".repeat(24) };
     let host = |addr| peer::Candidate {
+        carrier: peer::Carrier::Udp,
         kind: peer::CandidateKind::Host,
         addr,
         priority: 1_000_000,

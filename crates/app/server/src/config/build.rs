@@ -18,6 +18,7 @@ use crate::tls;
 /// LiveKit's ports.
 const HTTP_PORT: u16 = 7880;
 const DEV_UDP_PORT: u16 = 7882;
+const TCP_PORT: u16 = 7881;
 const RANGE: (u16, u16) = (50_000, 60_000);
 /// How long clients have to go, unless the file says otherwise.
 const GRACE: Duration = Duration::from_secs(5);
@@ -153,11 +154,21 @@ fn engine(file: &File, options: &Options) -> anyhow::Result<engine::Config> {
         router,
         workers: file.media.workers,
         ports: ports(file, options)?,
+        tcp: tcp(file)?,
+        tcp_only: file.rtc.force_tcp,
         node_ips: options.node_ip.or(file.rtc.node_ip).into_iter().collect(),
         interfaces,
         loopback_candidate: file.rtc.enable_loopback_candidate || options.dev,
         ..engine::Config::default()
     })
+}
+
+/// The port that LiveKit has is a wish unless it is written down: a second server on a machine does without.
+fn tcp(file: &File) -> anyhow::Result<Option<engine::TcpPort>> {
+    let port = file.rtc.tcp_port.unwrap_or(TCP_PORT);
+    ensure!(port != 0 || !file.rtc.force_tcp, "rtc.force_tcp needs rtc.tcp_port");
+    let required = file.rtc.tcp_port.is_some() || file.rtc.force_tcp;
+    Ok((port != 0).then_some(engine::TcpPort { port, required }))
 }
 
 fn ports(file: &File, options: &Options) -> anyhow::Result<engine::Ports> {

@@ -50,6 +50,8 @@ pub(super) struct PrometheusSection {
 #[serde(default)]
 pub(super) struct Rtc {
     pub(super) udp_port: Option<Text>,
+    pub(super) tcp_port: Option<u16>,
+    pub(super) force_tcp: bool,
     pub(super) port_range_start: Option<u16>,
     pub(super) port_range_end: Option<u16>,
     pub(super) node_ip: Option<IpAddr>,

@@ -253,11 +253,11 @@ mod tests {
     fn keys_without_effect_are_found_unless_they_are_off() {
         let idle = |text: &str| inspect(text).unwrap().idle;
         assert_eq!(
-            idle("redis:\n  address: localhost:6379\nrtc:\n  force_tcp: true"),
-            ["redis", "rtc.force_tcp"]
+            idle("redis:\n  address: localhost:6379\nrtc:\n  use_mdns: true"),
+            ["redis", "rtc.use_mdns"]
         );
         assert!(
-            idle("turn:\n  enabled: false\nrtc:\n  force_tcp: false\n  use_external_ip: no\nredis:\n")
+            idle("turn:\n  enabled: false\nrtc:\n  use_mdns: false\n  use_external_ip: no\nredis:\n")
                 .is_empty()
         );
     }

@@ -40,6 +40,7 @@ fn dev_needs_no_file() {
     let settings = Settings::from_text("", &Options { dev: true, ..Options::default() }).unwrap();
     assert!(settings.api.keys.get("devkey").is_some() && settings.api.guests);
     assert_eq!(settings.engine.ports, engine::Ports::Shared(7882));
+    assert_eq!(settings.engine.tcp, Some(engine::TcpPort { port: 7881, required: false }));
     assert!(settings.bind.iter().all(|ip| ip.is_loopback()));
 }
 
@@ -49,6 +50,17 @@ fn without_dev_there_are_no_keys_no_guests_and_a_range_of_ports() {
     let settings = load(KEYS).unwrap();
     assert!(!settings.api.guests && settings.warnings.is_empty());
     assert_eq!(settings.engine.ports, engine::Ports::Range { first: 50_000, last: 60_000 });
+}
+
+#[test]
+fn media_over_tcp_is_a_wish_unless_it_is_written_and_may_be_all_there_is() {
+    let tcp = |rtc: &str| load(&format!("{KEYS}rtc: {rtc}\n")).map(|s| (s.engine.tcp, s.engine.tcp_only));
+    let at = |port, required| Some(engine::TcpPort { port, required });
+    assert_eq!(tcp("{}").unwrap(), (at(7881, false), false));
+    assert_eq!(tcp("{tcp_port: 443}").unwrap(), (at(443, true), false));
+    assert_eq!(tcp("{tcp_port: 0}").unwrap(), (None, false));
+    assert_eq!(tcp("{force_tcp: true}").unwrap(), (at(7881, true), true));
+    assert!(error(&format!("{KEYS}rtc: {{tcp_port: 0, force_tcp: true}}\n")).contains("rtc.force_tcp"));
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn machine() -> Vec<Interface> {
 
 fn addrs(config: &Config, interfaces: &[Interface], bound: &[&str]) -> Vec<String> {
     let bound: Vec<SocketAddr> = bound.iter().map(|b| b.parse().unwrap()).collect();
-    candidates(config, interfaces, &bound).iter().map(|c| c.addr.to_string()).collect()
+    candidates(config, interfaces, &bound, &[]).iter().map(|c| c.addr.to_string()).collect()
 }
 
 const ANY: &[&str] = &["0.0.0.0:7", "[::]:7"];
@@ -26,7 +26,7 @@ const ANY: &[&str] = &["0.0.0.0:7", "[::]:7"];
 fn every_interface_is_told_but_loopback_and_link_local() {
     let config = Config::default();
     assert_eq!(addrs(&config, &machine(), ANY), ["10.0.0.5:7", "172.17.0.1:7", "[2001:db8::5]:7"]);
-    let all = candidates(&config, &machine(), &["0.0.0.0:7".parse().unwrap()]);
+    let all = candidates(&config, &machine(), &["0.0.0.0:7".parse().unwrap()], &[]);
     assert!(all[0].priority > all[1].priority && all[0].foundation != all[1].foundation);
     // RFC 8445 section 5.1.2.1: 2^24 * 126 + 2^8 * 65535 + 255.
     assert_eq!(all[0].priority, 2_130_706_431);

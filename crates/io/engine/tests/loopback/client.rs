@@ -1,16 +1,17 @@
 //! A participant on a socket of its own.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clock::Time;
-use net::{Message, Options, Receiver, Sender, Socket};
 use peer::{
-    Candidate, CandidateKind, Certificate, ChannelId, Class, Credentials, DtlsRole, Keys, LocalTransport,
-    RemoteTransport, SctpRemote, Transport, classify,
+    Candidate, CandidateKind, Carrier, Certificate, ChannelId, Class, Credentials, DtlsRole, Keys,
+    LocalTransport, RemoteTransport, SctpRemote, Transport, classify,
 };
 use rtp::{Fields, Form, Pt, Ssrc, Writer};
 use sfu::PeerId;
+
+use crate::line::Line;
 
 /// What both sides of a transport say of themselves.
 pub(crate) struct Terms {
@@ -22,26 +23,28 @@ pub(crate) struct Terms {
 
 pub(crate) struct Client {
     pub(crate) id: PeerId,
-    pub(crate) socket: Socket,
+    pub(crate) line: Line,
+    /// Its candidate. One over TCP keeps it over a new connection.
+    local: SocketAddr,
+    /// Whether it takes what arrives.
+    pub(crate) reads: bool,
     pub(crate) transport: Transport,
     pub(crate) keys: Option<Box<Keys>>,
     pub(crate) channel: Option<ChannelId>,
     /// Payloads of received RTP, opened.
     pub(crate) media: Vec<(Ssrc, Vec<u8>)>,
     pub(crate) messages: Vec<Vec<u8>>,
-    receiver: Receiver,
-    sender: Sender,
     seq: u16,
 }
 
-pub(crate) fn host(addr: SocketAddr) -> Candidate {
-    Candidate { kind: CandidateKind::Host, addr, priority: 1_000_000, foundation: "1".into() }
+pub(crate) fn host(carrier: Carrier, addr: SocketAddr) -> Candidate {
+    Candidate { kind: CandidateKind::Host, carrier, addr, priority: 1_000_000, foundation: "1".into() }
 }
 
 pub(crate) fn describe(
     certificate: &Certificate,
     credentials: &Credentials,
-    addr: SocketAddr,
+    candidate: Candidate,
     lite: bool,
     dtls_role: DtlsRole,
 ) -> RemoteTransport {
@@ -50,70 +53,59 @@ pub(crate) fn describe(
         ice_lite: lite,
         fingerprints: vec![certificate.fingerprint()],
         dtls_role,
-        candidates: vec![host(addr)],
+        candidates: vec![candidate],
         sctp: Some(SctpRemote { port: 5000, max_message_size: 65_536 }),
     }
 }
 
 impl Client {
-    pub(crate) fn socket(ip: IpAddr) -> Socket {
-        let options = Options { reuse_port: false, buffer: 1 << 20, gro: false };
-        Socket::bind(SocketAddr::new(ip, 0), options).unwrap()
-    }
-
-    pub(crate) fn new(
-        id: PeerId,
-        socket: Socket,
-        certificate: &Certificate,
-        terms: &Terms,
-        now: Time,
-    ) -> Self {
+    pub(crate) fn new(id: PeerId, line: Line, certificate: &Certificate, terms: &Terms, now: Time) -> Self {
         let local = LocalTransport {
             credentials: terms.client.clone(),
             ice_lite: false,
             controlling: true,
-            candidates: vec![host(socket.local_addr())],
+            candidates: vec![host(line.carrier(), line.local_addr())],
         };
         let mut transport = Transport::new(now, local, certificate, &peer::Config::default(), id.0);
         transport.set_remote(
             now,
-            &describe(certificate, &terms.server, terms.address, terms.lite, DtlsRole::Client),
+            &describe(
+                certificate,
+                &terms.server,
+                host(line.carrier(), terms.address),
+                terms.lite,
+                DtlsRole::Client,
+            ),
         );
         Self {
             id,
-            socket,
+            local: line.local_addr(),
+            line,
+            reads: true,
             transport,
             keys: None,
             channel: None,
             media: Vec::new(),
             messages: Vec::new(),
-            receiver: Receiver::new(64, false),
-            sender: Sender::new(true),
             seq: 100,
         }
     }
 
     /// Takes what has arrived, sends what is due; how long nothing else will be.
     pub(crate) fn turn(&mut self, now: Time) -> Duration {
-        loop {
-            let more = self.receiver.receive(&self.socket).unwrap();
-            let to = self.socket.local_addr();
-            for datagram in self.receiver.datagrams() {
-                let from = datagram.remote;
-                // What a transport refuses is missed by the test that waits for what it leads to.
-                match classify(datagram.payload[0]) {
-                    Class::Stun => {
-                        let _ = self.transport.handle_stun(now, from, to, datagram.payload);
-                    }
-                    Class::Dtls => {
-                        let _ = self.transport.handle_dtls(now, from, to, datagram.payload);
-                    }
-                    Class::Rtp => open(&mut self.keys, &mut self.media, datagram.payload),
-                    other => panic!("{other:?} from the server"),
+        let to = self.local;
+        let arrived = if self.reads { self.line.receive() } else { Vec::new() };
+        for (from, mut datagram) in arrived {
+            // What a transport refuses is missed by the test that waits for what it leads to.
+            match classify(datagram[0]) {
+                Class::Stun => {
+                    let _ = self.transport.handle_stun(now, from, to, &datagram);
                 }
-            }
-            if !more {
-                break;
+                Class::Dtls => {
+                    let _ = self.transport.handle_dtls(now, from, to, &datagram);
+                }
+                Class::Rtp => open(&mut self.keys, &mut self.media, &mut datagram),
+                other => panic!("{other:?} from the server"),
             }
         }
         if self.transport.poll_timeout().is_some_and(|at| at <= now.mono) {
@@ -136,8 +128,7 @@ impl Client {
     }
 
     pub(crate) fn send(&mut self, remote: SocketAddr, payload: &[u8]) {
-        let message = Message { remote, local: None, payload, segment: payload.len() };
-        self.sender.send(&self.socket, [message]);
+        self.line.send(remote, payload);
     }
 
     /// Sends a frame of VP8 in packets of `size` bytes to where the transport sends.

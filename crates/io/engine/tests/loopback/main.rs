@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used)] // a test that cannot go on should say where
 
 mod client;
+mod line;
 mod media;
 mod pressure;
 mod stage;
+mod tcp;

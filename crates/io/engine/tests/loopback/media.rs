@@ -7,7 +7,7 @@ use sfu::Command;
 use crate::stage::{Stage, certificate, on};
 
 /// Publishes on one client and takes it on the others; every packet arrives as it was sent.
-fn call(stage: &mut Stage, from: usize, to: &[usize]) {
+pub(crate) fn call(stage: &mut Stage, from: usize, to: &[usize]) {
     let ssrc = 1000 + from as u32;
     let producer = stage.publish(from, ssrc);
     let takers: Vec<(usize, u32)> = to.iter().map(|&c| (c, 5000 + 10 * from as u32 + c as u32)).collect();
@@ -30,7 +30,7 @@ fn call(stage: &mut Stage, from: usize, to: &[usize]) {
     }
 }
 
-fn talk(stage: &mut Stage, peers: &[usize]) {
+pub(crate) fn talk(stage: &mut Stage, peers: &[usize]) {
     let ids = peers.iter().map(|&c| stage.clients[c].id).collect();
     let payload = Bytes::from_static(b"to all of you");
     stage.engine.send(Command::SendData { peers: ids, label: "_reliable", payload }).unwrap();

@@ -1,13 +1,12 @@
 //! An engine, a room and its clients, driven by one thread that waits for all of them at once.
 
-use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clock::Time;
 use engine::{Config, Events, Handle, Limits, Ports};
 use net::{EventFd, Poller};
-use peer::{Certificate, Credentials, DtlsRole, LocalTransport};
+use peer::{Carrier, Certificate, Credentials, DtlsRole, LocalTransport};
 use rtp::{Label, Pt, Ssrc};
 use sfu::{
     CodecParams, Command, ConsumerId, ConsumerParams, Encoding, Event, ExtensionIds, Kind, PeerId,
@@ -15,6 +14,7 @@ use sfu::{
 };
 
 use crate::client::{Client, Terms, describe, host};
+use crate::line::Line;
 
 /// The room that all ids belong to.
 const ROOM: u64 = 7;
@@ -43,6 +43,8 @@ pub(crate) struct Stage {
     pub(crate) reading: bool,
     /// Whether the server answers checks only, as by default.
     pub(crate) lite: bool,
+    /// What clients come over, where the server offers both.
+    pub(crate) carrier: Carrier,
     events: Events,
     poller: Poller,
     rang: Arc<EventFd>,
@@ -68,6 +70,7 @@ impl Stage {
             told: Vec::new(),
             reading: true,
             lite: true,
+            carrier: if config.tcp_only { Carrier::Tcp } else { Carrier::Udp },
             events,
             poller,
             rang,
@@ -115,10 +118,14 @@ impl Stage {
     pub(crate) fn enter(&mut self, worker: u8) -> usize {
         let n = self.clients.len();
         let peer = PeerId(self.id(worker));
-        let address = self.engine.candidates(worker)[0].addr;
-        let local_ip: IpAddr = address.ip();
-        let socket = Client::socket(local_ip);
-        self.poller.add(&socket, n as u64).unwrap();
+        let offered = self.engine.candidates(worker);
+        let candidate = offered.into_iter().find(|c| c.carrier == self.carrier).unwrap();
+        let address = candidate.addr;
+        let line = match self.carrier {
+            Carrier::Udp => Line::udp(address.ip()),
+            Carrier::Tcp => Line::tcp(address),
+        };
+        self.poller.add(&line, n as u64).unwrap();
         let terms = Terms {
             // As `Credentials::generate` writes it: the worker in hexadecimal, then ten characters.
             server: Credentials {
@@ -133,10 +140,11 @@ impl Stage {
             credentials: terms.server.clone(),
             ice_lite: self.lite,
             controlling: false,
-            candidates: vec![host(address)],
+            candidates: vec![candidate],
         };
         self.engine.send(Command::OpenPeer { peer, local }).unwrap();
-        let remote = describe(certificate(), &terms.client, socket.local_addr(), false, DtlsRole::Server);
+        let theirs = host(line.carrier(), line.local_addr());
+        let remote = describe(certificate(), &terms.client, theirs, false, DtlsRole::Server);
         self.engine.send(Command::SetRemote { peer, remote }).unwrap();
         let params = sfu::ChannelParams {
             label: "_reliable".into(),
@@ -145,8 +153,16 @@ impl Stage {
             negotiated_id: None,
         };
         self.engine.send(Command::OpenChannel { peer, params }).unwrap();
-        self.clients.push(Client::new(peer, socket, certificate(), &terms, now()));
+        self.clients.push(Client::new(peer, line, certificate(), &terms, now()));
         n
+    }
+
+    /// A client over TCP loses its connection and comes again by another, as the same participant.
+    pub(crate) fn reconnect(&mut self, n: usize) {
+        let Line::Tcp { socket, .. } = &self.clients[n].line else { panic!("not over TCP") };
+        let line = Line::tcp(socket.peer_addr().unwrap());
+        self.poller.add(&line, n as u64).unwrap();
+        self.clients[n].line = line;
     }
 
     /// A video track of `client`, which calls its section "v".

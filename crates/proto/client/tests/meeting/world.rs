@@ -54,6 +54,7 @@ impl World {
             media: Media {
                 fingerprint: certificate(0).fingerprint(),
                 candidates: vec![vec![peer::Candidate {
+                    carrier: peer::Carrier::Udp,
                     kind: peer::CandidateKind::Host,
                     addr: SERVER.into(),
                     priority: 2_130_706_431,

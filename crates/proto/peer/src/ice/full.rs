@@ -10,7 +10,10 @@ use is::{IceAgent, IceAgentEvent, IceCreds, Protocol};
 
 use super::Notice;
 use super::hmac::Sha1;
-use crate::{Candidate, CandidateKind, Credentials, LocalTransport, Path, Reject, RemoteTransport, Transmit};
+use crate::{
+    Candidate, CandidateKind, Carrier, Credentials, LocalTransport, Path, Reject, RemoteTransport, Transmit,
+    plain_address,
+};
 
 /// Addresses from which checks are taken between two restarts. The library makes a candidate of each and
 /// drops none, so this bounds its memory against a peer that hops from port to port.
@@ -97,8 +100,12 @@ impl Full {
             self.known.push(path.remote);
             self.notices.push_back(Notice::Added(path));
         }
-        let packet =
-            StunPacket { proto: Protocol::Udp, source: path.remote, destination: path.local, message };
+        let packet = StunPacket {
+            proto: protocol(Carrier::of(path.remote)),
+            source: plain_address(path.remote),
+            destination: path.local,
+            message,
+        };
         self.agent.handle_packet(now.mono, packet);
         self.handle_timeout(now);
         Ok(())
@@ -107,8 +114,9 @@ impl Full {
     pub(crate) fn handle_timeout(&mut self, now: Time) {
         self.agent.handle_timeout(now.mono);
         while let Some(event) = self.agent.poll_event() {
-            if let IceAgentEvent::NominatedSend { source, destination, .. } = event {
-                self.notices.push_back(Notice::Selected(Path { local: source, remote: destination }));
+            if let IceAgentEvent::NominatedSend { proto, source, destination } = event {
+                let remote = carrier(proto).mark(destination);
+                self.notices.push_back(Notice::Selected(Path { local: source, remote }));
             }
         }
     }
@@ -123,7 +131,8 @@ impl Full {
             let len = transmit.contents.len();
             if let Some(room) = buf.get_mut(..len) {
                 room.copy_from_slice(&transmit.contents);
-                return Some(Transmit { from: transmit.source, to: transmit.destination, len });
+                let to = carrier(transmit.proto).mark(transmit.destination);
+                return Some(Transmit { from: transmit.source, to, len });
             }
         }
     }
@@ -141,6 +150,20 @@ fn creds(credentials: &Credentials) -> IceCreds {
     IceCreds { ufrag: credentials.ufrag.clone(), pass: credentials.pwd.clone() }
 }
 
+fn protocol(carrier: Carrier) -> Protocol {
+    match carrier {
+        Carrier::Udp => Protocol::Udp,
+        Carrier::Tcp => Protocol::Tcp,
+    }
+}
+
+fn carrier(protocol: Protocol) -> Carrier {
+    match protocol {
+        Protocol::Tcp => Carrier::Tcp,
+        _ => Carrier::Udp,
+    }
+}
+
 fn convert(candidate: &Candidate) -> is::Candidate {
     let kind = match candidate.kind {
         CandidateKind::Host => is::CandidateKind::Host,
@@ -152,7 +175,7 @@ fn convert(candidate: &Candidate) -> is::Candidate {
     is::Candidate::from_parts(
         candidate.foundation.clone(),
         1,
-        Protocol::Udp,
+        protocol(candidate.carrier),
         candidate.priority,
         candidate.addr,
         kind,

@@ -15,7 +15,7 @@ use is::stun::{StunMessage, TransId};
 
 use super::Notice;
 use super::hmac::Sha1;
-use crate::{Credentials, LocalTransport, Path, Reject, Transmit};
+use crate::{Credentials, LocalTransport, Path, Reject, Transmit, plain_address};
 
 /// Addresses kept that have passed a check; the longest silent gives way. A browser on several networks,
 /// both address families, behind NAT shows fewer than ten.
@@ -148,7 +148,7 @@ impl Lite {
             let message = if reply.conflict {
                 StunMessage::binding_role_conflict_reply(reply.transaction)
             } else {
-                StunMessage::binding_reply(reply.transaction, reply.path.remote)
+                StunMessage::binding_reply(reply.transaction, plain_address(reply.path.remote))
             };
             let written = message
                 .to_bytes(Some(credentials.pwd.as_bytes()), buf, |key, parts| Sha1.sha1_hmac(key, parts));

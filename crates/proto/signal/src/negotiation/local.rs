@@ -1,6 +1,8 @@
 //! The two ends of a transport, as SDP says them.
 
-use peer::{Candidate, CandidateKind, Credentials, DtlsRole, Fingerprint, RemoteTransport, SctpRemote};
+use peer::{
+    Candidate, CandidateKind, Carrier, Credentials, DtlsRole, Fingerprint, RemoteTransport, SctpRemote,
+};
 use rtp::Mid;
 use sdp::{Address, Ice, Protocol, Section, Session, Setup};
 
@@ -109,7 +111,10 @@ fn to_sdp(candidate: &Candidate) -> sdp::Candidate {
     sdp::Candidate {
         foundation: candidate.foundation.clone(),
         component: 1,
-        protocol: Protocol::Udp,
+        protocol: match candidate.carrier {
+            Carrier::Udp => Protocol::Udp,
+            Carrier::Tcp => Protocol::Tcp,
+        },
         priority: candidate.priority,
         address: Address::Ip(candidate.addr.ip()),
         port: candidate.addr.port(),
@@ -122,17 +127,20 @@ fn to_sdp(candidate: &Candidate) -> sdp::Candidate {
         // RFC 8839 section 5.1: required for all but host candidates; the base is nobody's business.
         related: (candidate.kind != CandidateKind::Host)
             .then(|| (Address::Ip(std::net::Ipv4Addr::UNSPECIFIED.into()), 0)),
-        tcp: None,
+        // Ours wait to be connected to, RFC 6544 section 4.5.
+        tcp: (candidate.carrier == Carrier::Tcp).then_some(sdp::TcpKind::Passive),
         ufrag: None,
     }
 }
 
-/// A candidate that we can use: UDP, the only component, an address. mDNS names are none.
+/// A candidate that we can use: UDP, the only component, an address. mDNS names are none, nor is one over TCP: the
+/// far end connects to ours.
 pub(crate) fn from_sdp(candidate: &sdp::Candidate) -> Option<Candidate> {
     if candidate.protocol != Protocol::Udp || candidate.component != 1 || candidate.port == 0 {
         return None;
     }
     Some(Candidate {
+        carrier: Carrier::Udp,
         kind: match candidate.kind {
             sdp::CandidateKind::Host => CandidateKind::Host,
             sdp::CandidateKind::ServerReflexive => CandidateKind::ServerReflexive,

@@ -57,6 +57,7 @@ pub(super) struct World {
 
 pub(super) fn config() -> Config {
     let candidate = |port| peer::Candidate {
+        carrier: peer::Carrier::Udp,
         kind: peer::CandidateKind::Host,
         addr: std::net::SocketAddr::from(([192, 0, 2, 1], port)),
         priority: 2_130_706_431,
