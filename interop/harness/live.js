@@ -55,22 +55,25 @@ const BITS = 14;
  * Publishes a picture whose bars are its number, black for 0 and white for 1, with a tone. `sentAt` says when, by the
  * clock of this process, a picture of that number went out.
  */
-export function publishClock(name, url) {
+export function publishClock(name, url, output = []) {
   const bars = `geq=lum='235*mod(floor(N/pow(2,floor(X*${BITS}/W))),2)':cb=128:cr=128`;
   const process = new Ffmpeg(`clock-${name}`, [
     ...["-loglevel", "error", "-progress", "pipe:1", "-stats_period", "0.1"],
-    ...["-re", "-f", "lavfi", "-i", `color=black:size=${BITS * 16}x128:rate=${RATE},${bars}`],
+    // One column a bar is drawn: the machine has better things to do.
+    ...["-re", "-f", "lavfi", "-i", `color=black:size=${BITS * 2}x2:rate=${RATE},${bars},scale=${BITS * 16}:128:flags=neighbor`],
     ...["-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"],
     ...["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", `${RATE}`, "-pix_fmt", "yuv420p"],
-    ...["-c:a", "aac", "-t", "120", "-f", "flv", url],
+    ...["-c:a", "aac", "-t", "170", ...output, "-f", "flv", url],
   ]);
-  let zero = Infinity;
+  /** How many had gone out, and when that was known. */
+  const told = [{ frames: 0, at: -Infinity }];
   process.child.stdout.on("data", (data) => {
     const frames = Number(/^frame=(\d+)/m.exec(data)?.[1]);
-    // Never before it was there: the earliest is the one that was told without delay.
-    if (frames > 0) zero = Math.min(zero, Date.now() - (frames * 1000) / RATE);
+    if (frames > told.at(-1).frames) told.push({ frames, at: Date.now() });
   });
-  return { process, sentAt: (number) => zero + (number * 1000) / RATE };
+  // After the last that was told before it: at the earliest then.
+  const sentAt = (number) => (told.findLast(({ frames }) => frames <= number) ?? told[0]).at;
+  return { process, sentAt };
 }
 
 /** The number in the picture that a page's video shows now. Runs in the page. */

@@ -1,6 +1,7 @@
 /** The watch page in Chromium: it waits, plays, falls back, and is close to the live edge. */
 
 import assert from "node:assert/strict";
+import { availableParallelism, loadavg } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { Chromium } from "../harness/chromium.js";
@@ -11,8 +12,15 @@ import { until } from "../harness/until.js";
 const DESKTOP = { viewport: { width: 1280, height: 900 } };
 const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true };
 
+/** From opening the page. */
+const FIRST_PICTURE_MS = 1000;
+const OPENINGS = 5;
+/** Processes that want to run, a processor: nothing takes its time then. */
+const BUSY = 4;
+
 const shot = (page, name) => page.screenshot({ path: join(ARTIFACTS, `watch-${name}.png`) });
-const protocol = (page) => page.locator(".watch-figure", { hasText: "Protocol" });
+const figure = (page, name) => page.locator(".watch-figure", { hasText: name });
+const protocol = (page) => figure(page, "Protocol");
 
 /** Pictures move and sound is decoded. */
 async function flows(page) {
@@ -27,6 +35,13 @@ async function flows(page) {
     const now = await look();
     return now.time > before.time + 1 && now.pictures > before.pictures + 15 && now.sound > before.sound;
   });
+}
+
+/** The latency that the page shows, in seconds. */
+async function shownLatency(page) {
+  const text = await figure(page, "Latency").locator("dd").textContent();
+  const [, number, unit] = /([\d.]+) (ms|s)/.exec(text) ?? assert.fail(text);
+  return unit === "ms" ? number / 1000 : Number(number);
 }
 
 /** Seconds from a picture's publication to its being shown: the median of some looks, when it has settled. */
@@ -63,14 +78,19 @@ describe("watch", () => {
     await flows(page);
     await protocol(page).getByText("HTTP-FLV").waitFor();
     const flv = await latency(page, clock, 1.5);
+    const shown = { flv: await shownLatency(page) };
     await shot(page, "flv");
 
     await page.getByRole("button", { name: "LL-HLS", exact: true }).click();
     await protocol(page).getByText("LL-HLS").waitFor();
     await flows(page);
     const hls = await latency(page, clock, 2.5);
+    shown.hls = await shownLatency(page);
     await shot(page, "ll-hls");
-    context.diagnostic(`latency by the clock in the picture: FLV ${flv.toFixed(2)} s, LL-HLS ${hls.toFixed(2)} s`);
+    const said = `by the clock in the picture: FLV ${flv.toFixed(2)} s, LL-HLS ${hls.toFixed(2)} s; shown: ${shown.flv} s, ${shown.hls} s`;
+    context.diagnostic(said);
+    // FLV carries no wall clock: it is behind the newest frame by what is shown.
+    assert.ok(shown.flv < 1.5 && Math.abs(shown.hls - hls) < 1, said);
 
     // The publisher goes, and comes again.
     await clock.process.kill();
@@ -92,12 +112,12 @@ describe("watch", () => {
 
     // The best of some openings: the machine has other things to do.
     const openings = [];
-    for (let n = 0; n < 3; n += 1) {
+    while (openings.length < OPENINGS && !openings.some((ms) => ms < FIRST_PICTURE_MS)) {
       const page = await chromium.open(address("running"), PHONE);
       await flows(page);
       const text = await protocol(page).locator("small").textContent();
       openings.push(Number(/(\d+) ms/.exec(text)?.[1]));
-      if (n === 0) {
+      if (openings.length === 1) {
         await page.screenshot({ path: join(ARTIFACTS, "watch-phone.png"), fullPage: true });
         for (const wanted of [server.rtmp("running"), server.flv("running"), server.hls("running")]) {
           await page.getByText(wanted, { exact: true }).waitFor();
@@ -106,27 +126,46 @@ describe("watch", () => {
       await page.context().close();
     }
     context.diagnostic(`first picture after ${openings.join(", ")} ms`);
-    assert.ok(Math.min(...openings) < 1000, `${openings} ms`);
+    const load = loadavg()[0] / availableParallelism();
+    if (load < BUSY) assert.ok(Math.min(...openings) < FIRST_PICTURE_MS, `${openings} ms`);
+    else context.diagnostic(`not judged: ${load.toFixed(0)} processes want each processor`);
   });
 
   test("what fails while it plays is left for another way", async () => {
-    publishClock("fallback", server.rtmp("fallback"));
-    const page = await chromium.open(address("fallback"), DESKTOP);
+    const apps = (flv) => `  domains:\n    - apps:\n        - { name: live, publish: open, flv: ${flv} }\n`;
+    const cut = await liveServer("watch-cut", apps(true));
+    publishClock("cut", cut.rtmp("cut"));
+    await cut.plays("cut");
+    const page = await chromium.open(`${cut.http}/watch/live/cut`, DESKTOP);
     await flows(page);
-    await page.context().route("**/*.flv*", (route) => route.abort());
-    await page.getByRole("button", { name: "HTTP-FLV", exact: true }).click();
+    await protocol(page).getByText("HTTP-FLV").waitFor();
+    // The operator switches FLV off, and the player's connection is cut.
+    cut.reloadLive(apps(false));
+    await until("FLV to be off", async () => (await fetch(cut.flv("cut"), { method: "HEAD" })).status === 403);
+    const { playing } = await cut.api("streams/default/live/cut");
+    for (const { id } of playing) await cut.api(`players/${id}`, { method: "DELETE" });
+    await protocol(page).getByText("LL-HLS").waitFor();
+    await flows(page);
+  });
+
+  test("a page over HTTPS plays over HTTPS", async () => {
+    const secure = await liveServer("watch-tls", "", { tls: true });
+    publishClock("secure", secure.rtmp("secure"));
+    await secure.plays("secure");
+    const page = await chromium.open(`${secure.http}/watch/live/secure`, { ...DESKTOP, ignoreHTTPSErrors: true });
+    await flows(page);
+    for (const wanted of [secure.rtmp("secure"), secure.flv("secure"), secure.hls("secure")]) {
+      await page.getByText(wanted, { exact: true }).waitFor();
+    }
+    await page.getByRole("button", { name: "LL-HLS", exact: true }).click();
     await protocol(page).getByText("LL-HLS").waitFor();
     await flows(page);
   });
 
   test("a stream that needs a token says so", async () => {
     const closed = await liveServer("watch-closed", "  play: token\n");
-    try {
-      const page = await chromium.open(`${closed.http}/watch/live/secret`, PHONE);
-      await page.getByText("This stream needs a token").waitFor();
-      await shot(page, "token");
-    } finally {
-      await closed.stop();
-    }
+    const page = await chromium.open(`${closed.http}/watch/live/secret`, PHONE);
+    await page.getByText("This stream needs a token").waitFor();
+    await shot(page, "token");
   });
 });

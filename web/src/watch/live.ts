@@ -22,8 +22,21 @@ export interface Live extends Ports {
 
 export type Asked = { at: "asking" } | { at: "answered"; live: Live; when: number } | { at: "off" } | { at: "unreachable" };
 
+const fetchLive = (signal?: AbortSignal) => fetch("/api/v1/watch", { cache: "no-store", ...(signal && { signal }) });
+
+/** The first answer, which the page asks for before it knows what to do with it. */
+let first: Promise<Response> | undefined;
+
+export function askEarly(): void {
+  first = fetchLive();
+  // Whoever takes it hears of it.
+  first.catch(() => undefined);
+}
+
 async function ask(signal: AbortSignal): Promise<Asked> {
-  const answer = await fetch("/api/v1/watch", { signal, cache: "no-store" });
+  const early = first;
+  first = undefined;
+  const answer = await (early ?? fetchLive(signal));
   if (answer.status === 404) return { at: "off" };
   if (!answer.ok) return { at: "unreachable" };
   return { at: "answered", live: (await answer.json()) as Live, when: Date.now() };

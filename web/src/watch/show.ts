@@ -23,7 +23,7 @@ export interface Seen {
   size: string | undefined;
   quality: Quality;
   stalls: number;
-  /** Milliseconds from opening to the first picture. */
+  /** Milliseconds from opening the page, or from the choice of another way, to the first picture. */
   firstFrame: number | undefined;
 }
 
@@ -61,7 +61,8 @@ export class Show {
   #health = new Health();
   #rate = new Rate();
   #begunAt = 0;
-  #openedAt = performance.now();
+  /** By `performance.now()`, which begins when the page is opened. */
+  #openedAt = 0;
 
   constructor(video: HTMLVideoElement, at: Addresses, ways: readonly Way[], tell: (seen: Seen) => void) {
     this.#video = video;
@@ -70,7 +71,7 @@ export class Show {
     this.#tell = tell;
     this.#looking = setInterval(() => this.#look(), LOOK_MS);
     const first = ways[0];
-    if (first) this.choose(first);
+    if (first) this.#begin(first);
     else this.#say({ status: { at: "failed", reason: NOTHING } });
   }
 
