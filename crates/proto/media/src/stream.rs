@@ -15,7 +15,7 @@ use crate::headers::{Headers, History};
 use crate::rate::Rate;
 use crate::ring::Ring;
 use crate::stats::{Counters, Drop, Stats, TrackStats};
-use crate::timeline::Timeline;
+use crate::timeline::{Moment, Timeline};
 use crate::{Config, Frame, Ticks, Track};
 
 /// Tracks that a stream may have: enough for every rendition of multitrack RTMP.
@@ -178,10 +178,11 @@ impl Stream {
             return Ok(None);
         }
         frame.key |= !is_video;
-        let reorder = frame.pts - frame.dts;
+        let reorder = (frame.pts - frame.dts).clamp(Ticks(0), MAX_REORDER);
         // Also for frames that go no further: the clock is learned from them all.
-        frame.dts = self.timeline.place(frame.track, is_video, frame.dts);
-        frame.pts = frame.dts + reorder.clamp(Ticks(0), MAX_REORDER);
+        let moment = Moment { dts: frame.dts, reorder, is_key: frame.key };
+        frame.dts = self.timeline.place(frame.track, is_video, moment);
+        frame.pts = frame.dts + reorder;
         if lane.awaits_key && !frame.key {
             self.counters.drop(Drop::BeforeKey);
             return Ok(None);

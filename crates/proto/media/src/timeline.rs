@@ -5,6 +5,9 @@
 //! track has made, is a discontinuity: the track goes on by its usual step and the offset so found is everybody's. Smaller gaps
 //! are real and stay. Video is the reference where there is any: sound that alone goes astray is brought
 //! back to it and moves nothing else.
+//!
+//! Where one run of pictures ends and another begins, the first may have been cut while some were still to be
+//! shown: the second begins late enough for no two to share a moment.
 
 use crate::{Ticks, TrackId};
 
@@ -17,6 +20,16 @@ const STEPS: usize = 8;
 /// Before a step is known: 25 pictures a second, 1024 samples at 48 kHz.
 const VIDEO_STEP: Ticks = Ticks(3600);
 const AUDIO_STEP: Ticks = Ticks(1920);
+
+/// A frame's times, as its publisher has them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) dts: Ticks,
+    /// How much later it is shown.
+    pub(crate) reorder: Ticks,
+    /// What follows it in decoding order is shown after it.
+    pub(crate) is_key: bool,
+}
 
 /// A stream's clock.
 #[derive(Debug, Default)]
@@ -43,6 +56,8 @@ struct Line {
     extra: Ticks,
     /// The last time given, whoever published it.
     last: Option<Ticks>,
+    /// The latest moment at which one of its pictures is shown.
+    shown: Option<Ticks>,
     /// This publisher has sent it.
     is_here: bool,
     /// It has been seen on the present offset.
@@ -71,8 +86,8 @@ impl Timeline {
         self.discontinuities
     }
 
-    /// The stream's time for a frame that its publisher puts at `dts`.
-    pub(crate) fn place(&mut self, track: TrackId, is_video: bool, dts: Ticks) -> Ticks {
+    /// The stream's time for decoding a frame.
+    pub(crate) fn place(&mut self, track: TrackId, is_video: bool, moment: Moment) -> Ticks {
         let at = self.line(track, is_video);
         let is_reference = self.reference().is_none_or(|reference| {
             reference == at || {
@@ -81,14 +96,14 @@ impl Timeline {
             }
         });
         let out = if !self.running {
-            self.begin(at, dts)
+            self.begin(at, moment)
         } else if !self.lines[at].is_here {
-            self.join(at, dts, is_reference)
+            self.join(at, moment, is_reference)
         } else {
-            self.follow(at, dts, is_reference)
+            self.follow(at, moment, is_reference)
         };
         let line = &mut self.lines[at];
-        line.accept(out);
+        line.accept(out, out + moment.reorder);
         self.running = true;
         self.end = Some(self.end.map_or(out, |end| end.max(out)));
         out
@@ -103,6 +118,7 @@ impl Timeline {
             is_video,
             extra: Ticks(0),
             last: None,
+            shown: None,
             is_here: false,
             has_switched: true,
             steps: [Ticks(0); STEPS],
@@ -118,14 +134,16 @@ impl Timeline {
     }
 
     /// The first frame of a publisher.
-    fn begin(&mut self, at: usize, dts: Ticks) -> Ticks {
-        let out = self.end.map_or(Ticks(0), |end| end + self.lines[at].step());
-        self.offset = out - dts;
+    fn begin(&mut self, at: usize, moment: Moment) -> Ticks {
+        let line = &self.lines[at];
+        let out = self.end.map_or(Ticks(0), |end| end + line.step()).max(line.room(moment));
+        self.offset = out - moment.dts;
         out
     }
 
     /// The first frame of a track whose publisher already sends another.
-    fn join(&mut self, at: usize, dts: Ticks, is_reference: bool) -> Ticks {
+    fn join(&mut self, at: usize, moment: Moment, is_reference: bool) -> Ticks {
+        let dts = moment.dts;
         let end = self.end.unwrap_or_default();
         let line = &mut self.lines[at];
         let apart = dts + self.offset - end;
@@ -134,8 +152,10 @@ impl Timeline {
             line.extra = Ticks(0) - apart;
         }
         let out = (dts + self.offset + line.extra).max(Ticks(0));
-        let Some(last) = line.last.filter(|last| out <= *last) else { return out };
-        let moved = last + line.step();
+        if line.last.is_none_or(|last| out > last) && out > line.room(moment) - line.step() {
+            return out;
+        }
+        let moved = line.last.map_or(out, |last| last + line.step()).max(line.room(moment));
         if is_reference {
             // No clock has jumped, so no other track is to be looked for on the old offset.
             self.offset = self.offset + (moved - out);
@@ -143,7 +163,8 @@ impl Timeline {
         moved
     }
 
-    fn follow(&mut self, at: usize, dts: Ticks, is_reference: bool) -> Ticks {
+    fn follow(&mut self, at: usize, moment: Moment, is_reference: bool) -> Ticks {
+        let dts = moment.dts;
         let line = &self.lines[at];
         let Some(last) = line.last else { return dts + self.offset };
         let step = line.step();
@@ -183,14 +204,17 @@ impl Timeline {
             return last + Ticks(step.0 / 2);
         }
         self.discontinuities += 1;
+        let line = &self.lines[at];
+        // In the middle of a group its pictures have places among those before.
+        let out = if moment.is_key { (last + step).max(line.room(moment)) } else { last + step };
         if is_reference {
-            self.change_offset(last + step - dts - self.lines[at].extra);
+            self.change_offset(out - dts - line.extra);
             self.lines[at].has_switched = true;
         } else {
             let line = &mut self.lines[at];
-            line.extra = last + step - dts - self.offset;
+            line.extra = out - dts - self.offset;
         }
-        last + step
+        out
     }
 
     fn change_offset(&mut self, offset: Ticks) {
@@ -210,7 +234,16 @@ impl Ticks {
 }
 
 impl Line {
-    fn accept(&mut self, out: Ticks) {
+    /// When the first frame of another run can be decoded, so that it and what follows are shown a step after
+    /// everything before, or later.
+    fn room(&self, moment: Moment) -> Ticks {
+        // What follows a picture that is no key frame may be shown as soon as that is decoded.
+        let ahead = if moment.is_key { moment.reorder } else { Ticks(0) };
+        let none = Ticks(i64::MIN);
+        self.shown.filter(|_| self.is_video).map_or(none, |shown| shown + self.step() - ahead)
+    }
+
+    fn accept(&mut self, out: Ticks, shown: Ticks) {
         if let Some(last) = self.last.filter(|_| self.is_here) {
             let step = out - last;
             if step > Ticks(0) {
@@ -219,6 +252,7 @@ impl Line {
             }
         }
         self.last = Some(out);
+        self.shown = self.shown.max(Some(shown));
         self.is_here = true;
     }
 

@@ -7,13 +7,18 @@ fn ms(millis: i64) -> Ticks {
     Ticks::from_millis(millis)
 }
 
+/// A frame that is shown when it is decoded.
+fn at(dts: Ticks) -> Moment {
+    Moment { dts, reorder: Ticks(0), is_key: false }
+}
+
 /// Places frames given as (is video, milliseconds); what comes out, in milliseconds.
 fn run(timeline: &mut Timeline, frames: &[(bool, i64)]) -> Vec<i64> {
     frames
         .iter()
         .map(|(is_video, at)| {
             let track = if *is_video { VIDEO } else { AUDIO };
-            timeline.place(track, *is_video, ms(*at)).millis()
+            timeline.place(track, *is_video, self::at(ms(*at))).millis()
         })
         .collect()
 }
@@ -110,16 +115,16 @@ fn sound_that_is_astray_alone_moves_no_picture() {
     let mut timeline = Timeline::default();
     for n in 0..500 {
         let astray = if n > 100 { 7_000_000 } else { 0 };
-        assert_eq!(timeline.place(VIDEO, true, ms(n * 40)).millis(), n * 40);
-        let out = timeline.place(AUDIO, false, ms(n * 40 + astray)).millis();
+        assert_eq!(timeline.place(VIDEO, true, self::at(ms(n * 40))).millis(), n * 40);
+        let out = timeline.place(AUDIO, false, self::at(ms(n * 40 + astray))).millis();
         assert_eq!(out, n * 40);
     }
     // Nor does sound whose milliseconds are rounded back and forth.
     let mut last = 0;
     for n in 500..2000 {
-        assert_eq!(timeline.place(VIDEO, true, ms(n * 40)).millis(), n * 40);
+        assert_eq!(timeline.place(VIDEO, true, self::at(ms(n * 40))).millis(), n * 40);
         let jitter = if n % 3 == 0 { -45 } else { 0 };
-        let out = timeline.place(AUDIO, false, ms(n * 40 + 7_000_000 + jitter)).millis();
+        let out = timeline.place(AUDIO, false, self::at(ms(n * 40 + 7_000_000 + jitter))).millis();
         assert!(out > last && (out - n * 40).abs() <= 45, "{out} beside {}", n * 40);
         last = out;
     }
@@ -166,7 +171,7 @@ fn an_hour_does_not_drift() {
     let mut timeline = Timeline::default();
     for n in 0..3600 * 30 {
         let at = Ticks(n * 3003);
-        assert_eq!(timeline.place(VIDEO, true, Ticks(777) + at), at);
+        assert_eq!(timeline.place(VIDEO, true, self::at(Ticks(777) + at)), at);
     }
     assert_eq!(timeline.discontinuities(), 0);
 }
@@ -175,8 +180,8 @@ fn an_hour_does_not_drift() {
 fn the_ends_of_the_clock_are_no_panic() {
     let mut timeline = Timeline::default();
     for at in [i64::MIN, i64::MAX, 0, i64::MAX, i64::MIN, -1] {
-        timeline.place(VIDEO, true, Ticks(at));
-        timeline.place(AUDIO, false, Ticks(at));
+        timeline.place(VIDEO, true, self::at(Ticks(at)));
+        timeline.place(AUDIO, false, self::at(Ticks(at)));
     }
 }
 
@@ -187,9 +192,74 @@ fn a_slide_show_beside_sound_keeps_its_times() {
     for n in 0..30_000 {
         let at = n * 20;
         if (at < 150_000 && at % 15_000 == 0) || at == 450_000 {
-            assert_eq!(timeline.place(VIDEO, true, ms(777 + at)).millis(), at);
+            assert_eq!(timeline.place(VIDEO, true, self::at(ms(777 + at))).millis(), at);
         }
-        assert_eq!(timeline.place(AUDIO, false, ms(777 + at)).millis(), at);
+        assert_eq!(timeline.place(AUDIO, false, self::at(ms(777 + at))).millis(), at);
     }
     assert_eq!(timeline.discontinuities(), 0);
+}
+
+/// Places pictures given as (decoded, shown, is key) in milliseconds; when they are shown.
+fn shown(timeline: &mut Timeline, pictures: &[(i64, i64, bool)]) -> Vec<i64> {
+    let place = |(dts, pts, is_key): &(i64, i64, bool)| {
+        let moment = Moment { dts: ms(*dts), reorder: ms(pts - dts), is_key: *is_key };
+        timeline.place(VIDEO, true, moment).millis() + pts - dts
+    };
+    pictures.iter().map(place).collect()
+}
+
+/// Pictures as x264 sends them with three B-frames, one of them a reference: from `from` ms on.
+fn reordered(from: i64, count: usize) -> Vec<(i64, i64, bool)> {
+    let order = [0, 4, 2, 1, 3, 8, 6, 5, 7, 12, 10, 9, 11];
+    (0..).zip(order).map(|(n, place)| (from + n * 40, from + 80 + place * 40, n == 0)).take(count).collect()
+}
+
+#[test]
+fn no_two_pictures_share_a_moment_wherever_a_publisher_with_reordered_pictures_is_cut() {
+    for cut in 1..=13 {
+        for (second, is_sound_first) in [
+            (reordered(900_000, 13), false),
+            (reordered(7, 13), true),
+            (vec![(0, 0, true), (40, 40, false)], false),
+        ] {
+            let mut timeline = Timeline::default();
+            let mut times = shown(&mut timeline, &reordered(0, cut));
+            timeline.restart();
+            if is_sound_first {
+                timeline.place(AUDIO, false, at(ms(second[0].0)));
+            }
+            let before = times.iter().copied().max().unwrap();
+            let after = shown(&mut timeline, &second);
+            assert!(after.iter().all(|time| *time > before), "cut at {cut}: {after:?} after {before}");
+            assert!(after[0] - before <= 40 * 6, "cut at {cut}: {after:?} after {before}");
+            times.extend(after);
+            times.sort_unstable();
+            assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "cut at {cut}: {times:?}");
+        }
+    }
+}
+
+#[test]
+fn one_that_comes_in_the_middle_of_a_group_is_shown_after_what_was() {
+    let mut timeline = Timeline::default();
+    let before = shown(&mut timeline, &reordered(0, 2));
+    timeline.restart();
+    // A picture far ahead, one that is shown at once, and the key frame that follows.
+    let after = shown(&mut timeline, &[(40, 240, false), (80, 80, false), (120, 200, true)]);
+    assert!(after.iter().all(|time| time > before.iter().max().unwrap()), "{after:?} after {before:?}");
+}
+
+#[test]
+fn a_jump_at_a_key_frame_leaves_room_and_one_in_a_group_keeps_its_places() {
+    let mut timeline = Timeline::default();
+    let before = shown(&mut timeline, &reordered(50_000, 2));
+    let after = shown(&mut timeline, &reordered(0, 13));
+    assert!(after.iter().all(|time| time > before.iter().max().unwrap()), "{after:?} after {before:?}");
+    // The clock jumps between two pictures of a group: places in it stay.
+    let group = reordered(50_000, 13);
+    let jump = |n: usize| if n < 7 { 0 } else { -40_000 };
+    let jumped: Vec<_> =
+        (0..).zip(&group).map(|(n, &(dts, pts, key))| (dts + jump(n), pts + jump(n), key)).collect();
+    let expected = shown(&mut Timeline::default(), &group);
+    assert_eq!(shown(&mut Timeline::default(), &jumped), expected);
 }
