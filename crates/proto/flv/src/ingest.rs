@@ -7,6 +7,8 @@ use container::amf;
 use container::flv::{AudioPacket, AudioTag, Malformed, TagKind, VideoPacket, VideoTag};
 use media::{Frame, Picture, Shape, Sound, Ticks, Track, TrackId, Unwrap};
 
+use crate::nal;
+
 /// What a tag brings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
@@ -21,6 +23,8 @@ pub struct Ingest {
     /// Audio and video share a clock of 32 bits.
     clock: Unwrap,
     tracks: Vec<Track>,
+    /// Tracks whose NAL units have lengths of other sizes than the hub's, and which.
+    narrow: Vec<(TrackId, usize)>,
     /// What `onMetaData` said.
     picture: Picture,
     sound: Sound,
@@ -31,6 +35,7 @@ impl Default for Ingest {
         Self {
             clock: Unwrap::new(32),
             tracks: Vec::new(),
+            narrow: Vec::new(),
             picture: Picture::default(),
             sound: Sound::default(),
         }
@@ -55,7 +60,7 @@ impl Ingest {
             TagKind::Video => {
                 let dts = self.time(timestamp);
                 for tag in VideoTag::read(body)? {
-                    self.video(dts, &tag, body, out);
+                    self.video(dts, &tag, body, out)?;
                 }
             }
             TagKind::Audio => {
@@ -72,8 +77,14 @@ impl Ingest {
         Ticks::from_millis(self.clock.extend(u64::from(timestamp)))
     }
 
-    fn video(&mut self, dts: Ticks, tag: &VideoTag<'_>, body: &Bytes, out: &mut Vec<Item>) {
-        let Some(id) = number(TrackId::VIDEO, tag.track) else { return };
+    fn video(
+        &mut self,
+        dts: Ticks,
+        tag: &VideoTag<'_>,
+        body: &Bytes,
+        out: &mut Vec<Item>,
+    ) -> Result<(), Malformed> {
+        let Some(id) = number(TrackId::VIDEO, tag.track) else { return Ok(()) };
         match tag.packet {
             VideoPacket::Config(config) => {
                 // The record knows better than `onMetaData`, which some publishers never send or change.
@@ -81,21 +92,28 @@ impl Ingest {
                     Ok(Format::Video { width, height }) => Picture { width, height },
                     _ => self.picture,
                 };
-                self.announce(id, tag.codec, config, Shape::Video(picture), out);
+                self.narrow.retain(|(narrow, _)| *narrow != id);
+                match nal::size(tag.codec, config) {
+                    nal::SIZE => self.announce(id, tag.codec, config, Shape::Video(picture), out),
+                    size => {
+                        self.narrow.push((id, size));
+                        let config = nal::widen_config(tag.codec, config);
+                        self.announce(id, tag.codec, &config, Shape::Video(picture), out);
+                    }
+                }
             }
             VideoPacket::Frame { cts, data } if !data.is_empty() => {
                 self.expect(id, tag.codec, Shape::Video(self.picture), out);
                 let pts = dts + Ticks::from_millis(cts.into());
-                out.push(Item::Frame(Frame {
-                    track: id,
-                    key: tag.is_key(),
-                    dts,
-                    pts,
-                    payload: body.slice_ref(data),
-                }));
+                let payload = match self.narrow.iter().find(|(narrow, _)| *narrow == id) {
+                    None => body.slice_ref(data),
+                    Some((_, size)) => nal::widen(*size, data)?,
+                };
+                out.push(Item::Frame(Frame { track: id, key: tag.is_key(), dts, pts, payload }));
             }
             VideoPacket::Frame { .. } | VideoPacket::Metadata(_) | VideoPacket::End => {}
         }
+        Ok(())
     }
 
     fn audio(&mut self, dts: Ticks, tag: &AudioTag<'_>, body: &Bytes, out: &mut Vec<Item>) {
@@ -228,6 +246,73 @@ mod tests {
             take(&mut ingest, TagKind::Video, 0, &video(Kind::H264, true, VideoPacket::Config(CONFIG)));
         let [Item::Track(track)] = &items[..] else { panic!("{items:?}") };
         assert_eq!(track.shape, Shape::Video(Picture { width: 642, height: 362 }));
+    }
+
+    #[test]
+    fn lengths_of_other_sizes_are_widened_in_records_and_pictures() {
+        let mut ingest = Ingest::default();
+        let record =
+            |marks: u8| video(Kind::H264, true, VideoPacket::Config(&[1, 0x64, 0, 0x1e, marks, 0xe0, 0]));
+        let picture = |data| video(Kind::H264, true, VideoPacket::Frame { cts: 0, data });
+        for (marks, body) in [
+            (0xfc, picture(&b"\x02ab\x01c"[..])),
+            (0xfd, picture(b"\0\x02ab\0\x01c")),
+            (0xff, picture(b"\0\0\0\x02ab\0\0\0\x01c")),
+        ] {
+            let items = take(&mut ingest, TagKind::Video, 0, &record(marks));
+            assert!(matches!(&items[..], [Item::Track(track)] if track.config[4] == 0xff), "{items:?}");
+            let items = take(&mut ingest, TagKind::Video, 0, &body);
+            let [Item::Frame(frame)] = &items[..] else { panic!("{items:?}") };
+            assert_eq!(frame.payload, b"\0\0\0\x02ab\0\0\0\x01c"[..]);
+        }
+        // A length that lies is one error, and what follows is read.
+        take(&mut ingest, TagKind::Video, 0, &record(0xfd));
+        let mut out = Vec::new();
+        assert_eq!(
+            ingest.tag(TagKind::Video, 0, &picture(b"\xff\xffab"), &mut out),
+            Err(Malformed::NalLength)
+        );
+        assert_eq!(take(&mut ingest, TagKind::Video, 0, &picture(b"\0\x01a")).len(), 1);
+    }
+
+    #[test]
+    fn another_size_is_another_track_and_a_new_beginning_for_decoders() {
+        // avcC of FFmpeg 5.1 and libx264 for 1280 x 720 and 642 x 362.
+        const LARGE: &[u8] =
+            b"\x01\x64\0\x1f\xff\xe1\0\x1a\x67\x64\0\x1f\xac\xd9\x40\x50\x05\xbb\x01\x10\0\0\
+            \x03\0\x10\0\0\x03\x03\xc0\xf1\x83\x19\x60\x01\0\x06\x68\xeb\xe3\xcb\x22\xc0";
+        const SMALL: &[u8] =
+            b"\x01\x64\0\x1e\xff\xe1\0\x1b\x67\x64\0\x1e\xac\xd9\x40\xa4\x2f\xe2\x24\xc0\x44\0\0\
+            \x03\0\x04\0\0\x03\0\xf0\x3c\x58\xb6\x58\x01\0\x06\x68\xeb\xe3\xcb\x22\xc0";
+        let mut ingest = Ingest::default();
+        let mut stream = media::Stream::new(media::Config::default());
+        #[allow(clippy::disallowed_methods)] // a test has to begin somewhere
+        let now = clock::Time { mono: std::time::Instant::now(), unix: std::time::Duration::ZERO };
+        let session = stream.begin(now);
+        let mut at = 0;
+        let mut send = |ingest: &mut Ingest, config: &[u8], is_key: bool| {
+            let bodies = [
+                video(Kind::H264, true, VideoPacket::Config(config)),
+                video(Kind::H264, is_key, VideoPacket::Frame { cts: 0, data: b"\0\0\0\x01a" }),
+            ];
+            for item in bodies.iter().flat_map(|body| take(ingest, TagKind::Video, at, body)) {
+                match item {
+                    Item::Track(track) => stream.set_track(session, track).unwrap(),
+                    Item::Frame(frame) => drop(stream.push(session, now, frame).unwrap()),
+                }
+            }
+            at += 40;
+            let headers = stream.headers().unwrap();
+            let Shape::Video(picture) = headers.video().unwrap().shape else { panic!() };
+            (stream.head(), headers.generation, picture.width)
+        };
+        assert_eq!(send(&mut ingest, LARGE, true), (1, 0, 1280));
+        // The same again, as some encoders send it with every group, is nothing new.
+        assert_eq!(send(&mut ingest, LARGE, true), (2, 0, 1280));
+        // Nothing is decoded with another before a key frame.
+        assert_eq!(send(&mut ingest, SMALL, false), (2, 0, 1280));
+        assert_eq!(send(&mut ingest, SMALL, true), (3, 1, 642));
+        assert_eq!(send(&mut ingest, LARGE, true), (4, 2, 1280));
     }
 
     #[test]

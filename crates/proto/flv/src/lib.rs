@@ -6,6 +6,7 @@
 
 pub mod egress;
 mod ingest;
+mod nal;
 
 pub use egress::Tags;
 pub use ingest::{Ingest, Item};

@@ -31,6 +31,8 @@ pub enum Malformed {
     PacketType(u8),
     #[error("FLV body extends itself more than {0} times")]
     ModEx(usize),
+    #[error("a NAL unit is longer than its picture")]
+    NalLength,
 }
 
 /// Bounds on what one body may hold, so that a byte cannot ask for work without end.
