@@ -82,13 +82,15 @@ fn sized_nal<'a>(bytes: &'a [u8], out: &mut BytesMut) -> Option<&'a [u8]> {
 }
 
 /// The ADTS header (ISO/IEC 13818-7 section 6.2) of an access unit of `len` bytes, from the first two bytes
-/// of its `AudioSpecificConfig`; none if either does not fit.
+/// of its `AudioSpecificConfig`; none if either does not fit, or ADTS has no number for the codec.
 pub fn adts_header(config: &[u8], len: usize) -> Option<[u8; ADTS_LEN]> {
     let bits = u16::from_be_bytes(*config.first_chunk::<2>()?);
-    // ADTS knows four profiles; extensions such as HE-AAC signal themselves inside, and the core is LC.
+    // ADTS knows four profiles. Of HE-AAC (5, 29) the core is LC, and extensions signal themselves inside; others,
+    // and object types beyond 31, which take more bits, are no stream that a decoder of ADTS could read.
     let profile = match bits >> 11 {
         object @ 1..=4 => object as u8 - 1,
-        _ => 1,
+        5 | 29 => 1,
+        _ => return None,
     };
     let rate = (bits >> 7 & 0x0f) as u8;
     let channels = (bits >> 3 & 0x0f) as u8;

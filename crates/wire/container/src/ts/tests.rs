@@ -168,6 +168,9 @@ fn sound_gets_its_header() {
     // HE-AAC: the core is LC.
     assert_eq!(adts_header(&[0x2b, 0x8a], 1).unwrap()[2] >> 6, 1);
     assert_eq!(adts_header(&[0x12], 1), None);
+    // xHE-AAC, whose object type 42 stands behind an escape; low delay (23).
+    assert_eq!(adts_header(&[0xf9, 0x46, 0x40], 1), None);
+    assert_eq!(adts_header(&[0xb9, 0x90], 1), None);
     assert_eq!(adts_header(&[0x12, 0x10], 8192), None);
     assert_eq!(adts_header(&[0xff, 0xff], 1), None);
 }
