@@ -50,7 +50,7 @@ pub struct Message {
 /// A connection whose chunks cannot be read any further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ChunkError {
-    #[error("chunk size {0} is not between 1 and {max}", max = reader::MAX_CHUNK_SIZE)]
+    #[error("chunk size {0} is not between 1 and {max}", max = reader::MAX_STATED)]
     ChunkSize(u32),
     #[error("message of {0} bytes is larger than the limit of {1}")]
     TooLarge(usize, usize),

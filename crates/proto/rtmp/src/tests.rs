@@ -399,3 +399,61 @@ fn who_ends_says_so_once() {
     client.end();
     assert!(client.take_output().is_empty());
 }
+
+#[test]
+fn whatever_is_sent_is_an_error_or_is_passed_over() {
+    // Given: all that an encoder sends, behind a handshake.
+    let mut said = BytesMut::new();
+    let mut writer = ChunkWriter::default();
+    let command = |values: &[Value]| {
+        let mut payload = BytesMut::new();
+        values.iter().for_each(|value| value.write(&mut payload));
+        payload
+    };
+    let app = Value::object([("app", "live".into()), ("tcUrl", "rtmp://h/live".into())]);
+    let connect = command(&["connect".into(), 1.0.into(), app]);
+    let publish = command(&["publish".into(), 2.0.into(), Value::Null, "demo".into()]);
+    let delete = command(&["deleteStream".into(), 3.0.into(), Value::Null, 1.0.into()]);
+    writer.write(3, message_type::COMMAND, 0, 0, &connect, &mut said);
+    writer.write(3, message_type::COMMAND, 1, 0, &publish, &mut said);
+    writer.set_chunk_size(300, &mut said);
+    writer.write(2, message_type::ABORT, 0, 0, &6_u32.to_be_bytes(), &mut said);
+    for n in 0..4 {
+        writer.write(6, message_type::VIDEO, 1, n * 0x0080_0000, &[7; 1000], &mut said);
+        writer.write(4, message_type::AGGREGATE, 1, n * 40, &[8; 100], &mut said);
+    }
+    writer.write(3, message_type::COMMAND_AMF3, 1, 0, &[&[0], &delete[..]].concat(), &mut said);
+    let (mut refused, mut survived) = (0, 0);
+    for seed in 0..3000 {
+        let mut random = random(seed);
+        let mut next = |below: usize| random() as usize / 7 % below;
+        let mut bytes = said.to_vec();
+        // When: some of it is something else, or missing.
+        for _ in 0..=next(4) {
+            let at = next(bytes.len());
+            match next(3) {
+                0 => bytes[at] = next(256) as u8,
+                1 => drop(bytes.drain(at..(at + next(20)).min(bytes.len()))),
+                _ => bytes[at] ^= 1 << next(8),
+            }
+        }
+        let mut script = Script::new();
+        let mut media = 0;
+        let result = bytes.chunks(1 + next(2000)).try_for_each(|piece| {
+            script.server.push(piece)?;
+            while let Some(event) = script.server.poll_event() {
+                match event {
+                    Event::Publish(_) => script.server.accept(),
+                    Event::Media(one) => media += one.body.len(),
+                    _ => {}
+                }
+            }
+            Ok::<(), Error>(())
+        });
+        // Then: nothing is made out of nothing, and answers stay few.
+        assert!(media <= bytes.len(), "seed {seed}");
+        assert!(script.server.take_output().len() < 80 << 10, "seed {seed}");
+        if result.is_ok() { survived += 1 } else { refused += 1 }
+    }
+    assert!(refused > 100 && survived > 100, "{refused} refused, {survived} survived");
+}

@@ -209,3 +209,27 @@ async fn a_silent_publisher_is_closed_by_the_desks_own_timer() {
     let mut publishing = desk.publish(visit(&desk, "a")).await.unwrap();
     assert_eq!(publishing.ended().await, Why::Silent);
 }
+
+#[tokio::test]
+async fn one_streams_frames_wake_nobody_elses_players() {
+    let desk = Desk::new(config(open()));
+    let busy = desk.publish(visit(&desk, "busy")).await.unwrap();
+    let quiet = desk.publish(visit(&desk, "quiet")).await.unwrap();
+    for publishing in [&busy, &quiet] {
+        publishing.set_track(opus()).unwrap();
+    }
+    let there = desk.play(visit(&desk, "busy")).await.unwrap();
+    let elsewhere = desk.play(visit(&desk, "quiet")).await.unwrap();
+    busy.push([sound(0)]).unwrap();
+    assert!(there.bell.has_changed().unwrap());
+    assert!(!elsewhere.bell.has_changed().unwrap());
+}
+
+#[tokio::test]
+async fn a_reload_changes_how_many_streams_there_may_be() {
+    let desk = Desk::new(Config { max_streams: 1, ..config(open()) });
+    let _first = desk.publish(visit(&desk, "a")).await.unwrap();
+    assert_eq!(desk.publish(visit(&desk, "b")).await.unwrap_err().status(), 503);
+    desk.apply(Config { max_streams: 2, ..config(open()) });
+    assert!(desk.publish(visit(&desk, "b")).await.is_ok());
+}

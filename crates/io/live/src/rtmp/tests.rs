@@ -264,17 +264,9 @@ async fn half_a_handshake_holds_nothing_for_ever() {
     assert_eq!(closed.unwrap_or(0), 0);
     // So is a whole one behind which nothing comes, and half a length of a chunk.
     for rest in [&b""[..], b"\x03\0\0\0\0"] {
-        let mut shaken = TcpStream::connect(address).await.unwrap();
-        let mut hello = BytesMut::new();
-        let mut handshake = ::rtmp::handshake::Handshake::client(random(), &mut hello);
-        shaken.write_all(&hello.split()).await.unwrap();
-        let mut bytes = [0; 4096];
-        while !handshake.is_done() {
-            let count = shaken.read(&mut bytes).await.unwrap();
-            handshake.push(::rtmp::handshake::Role::Client, &bytes[..count], &mut hello).unwrap();
-        }
-        shaken.write_all(&[&hello, rest].concat()).await.unwrap();
-        let closed = tokio::time::timeout(PATIENCE, shaken.read(&mut bytes)).await.unwrap();
+        let mut shaken = shaken(address).await;
+        shaken.write_all(rest).await.unwrap();
+        let closed = tokio::time::timeout(PATIENCE, shaken.read(&mut [0; 16])).await.unwrap();
         assert_eq!(closed.unwrap_or(0), 0);
     }
     assert_eq!(desk.connections().open, 0);
@@ -293,4 +285,100 @@ async fn a_stream_of_unknown_names_leaves_nothing_behind() {
         assert_eq!(peer.said().await, None);
     }
     assert_eq!(desk.census(), before);
+}
+
+/// A connection behind its handshake.
+async fn shaken(address: SocketAddr) -> TcpStream {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let mut hello = BytesMut::new();
+    let mut handshake = ::rtmp::handshake::Handshake::client(random(), &mut hello);
+    let mut bytes = [0; 4096];
+    while !handshake.is_done() {
+        socket.write_all(&hello.split()).await.unwrap();
+        let count = socket.read(&mut bytes).await.unwrap();
+        handshake.push(::rtmp::handshake::Role::Client, &bytes[..count], &mut hello).unwrap();
+    }
+    socket.write_all(&hello).await.unwrap();
+    socket
+}
+
+/// A message of a client that says what it likes.
+fn message(kind: u8, payload: &[u8]) -> Vec<u8> {
+    let mut out = BytesMut::new();
+    ::rtmp::chunk::ChunkWriter::default().write(3, kind, 0, 0, payload, &mut out);
+    out.to_vec()
+}
+
+#[tokio::test]
+async fn bad_input_ends_its_own_connection_and_disturbs_nobody() {
+    use ::rtmp::chunk::message_type::{ABORT, COMMAND, SET_CHUNK_SIZE};
+    let desk = desk(|_| {});
+    let address = served(&desk).await;
+    let publishing = publish(&desk, "demo").await;
+    publishing.push([picture(0, 100)]).unwrap();
+    let mut player = Peer::connect(address, "live/demo", Purpose::Play).await;
+    player.started().await;
+    assert_eq!(player.picture().await, 0);
+    let many: Vec<u8> = (64..84)
+        .flat_map(|id| [&[0, id - 64, 0, 0, 0, 0, 1, 0, 9, 0, 0, 0, 0][..], &[0; 128]].concat())
+        .collect();
+    let bad: [(&str, Vec<u8>); 9] = [
+        ("chunks of nothing", message(SET_CHUNK_SIZE, &[0; 4])),
+        ("chunks of 2^31", message(SET_CHUNK_SIZE, &[0x80, 0, 0, 0])),
+        ("half a control message", message(ABORT, &[0; 2])),
+        ("AMF that nests for ever", message(COMMAND, &[3, 0, 1, b'a'].repeat(1000))),
+        ("a command without a name", message(COMMAND, &[5])),
+        ("a string longer than its message", message(COMMAND, &[2, 0xff, 0xff, b'c'])),
+        ("a message of 16 MiB", vec![4, 0, 0, 0, 0xff, 0xff, 0xff, 9, 1, 0, 0, 0]),
+        ("twenty messages at once", many),
+        ("the rest of what never began", vec![0xc5; 64]),
+    ];
+    for (n, (what, bytes)) in (1..).zip(bad) {
+        let mut peer = shaken(address).await;
+        // It may be closed before all of it was taken.
+        let _ = peer.write_all(&bytes).await;
+        let mut rest = Vec::new();
+        let closed = tokio::time::timeout(PATIENCE / 4, peer.read_to_end(&mut rest)).await;
+        assert!(closed.is_ok(), "{what} does not end the connection");
+        publishing.push([picture(n, 100)]).unwrap();
+        assert_eq!(player.picture().await, n, "after {what}");
+    }
+    assert_eq!(desk.streams()[0].stats.skipped, 0);
+}
+
+#[tokio::test]
+async fn tags_that_are_none_are_left_out_and_what_follows_is_played() {
+    use container::flv::TagKind;
+    let desk = desk(|_| {});
+    let address = served(&desk).await;
+    let mut publisher = Peer::connect(address, "live/demo", Purpose::Publish).await;
+    publisher.started().await;
+    // Frames before any codec header, headers of nothing, tags that end too soon.
+    let bad = [
+        (TagKind::Video, &b"\x17\x01\0\0\0\0\0\0\x01a"[..]),
+        (TagKind::Audio, b"\xaf\x01aac"),
+        (TagKind::Video, b"\x17"),
+        (TagKind::Video, b"\x90nope"),
+        (TagKind::Video, b"\x96\x20hvc1\xff\xff\xff"),
+        (TagKind::Audio, b"\xf0"),
+        (TagKind::Script, b"\x03\x03\x03"),
+        (TagKind::Script, b"\x0c\xff\xff\xff\xff"),
+    ];
+    for (kind, body) in bad {
+        publisher.client.send(kind, 0, body);
+    }
+    publisher.send(0);
+    // The first of them would be a picture now.
+    for &(kind, body) in &bad[1..] {
+        publisher.client.send(kind, 0, body);
+    }
+    publisher.send(1);
+    publisher.flush().await;
+    let mut player = Peer::connect(address, "live/demo", Purpose::Play).await;
+    player.started().await;
+    let mut numbers = Vec::new();
+    while numbers.last() != Some(&1) {
+        numbers.push(player.picture().await);
+    }
+    assert_eq!(numbers[0], 0, "{numbers:?}");
 }

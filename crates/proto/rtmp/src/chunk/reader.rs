@@ -5,7 +5,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::{ChunkError, DEFAULT_CHUNK_SIZE, EXTENDED, Message, message_type};
 
 /// A chunk cannot be larger than the largest message, whose length has 24 bits (section 5.4.1).
-pub(super) const MAX_CHUNK_SIZE: u32 = 0x00ff_ffff;
+const MAX_CHUNK_SIZE: u32 = 0x00ff_ffff;
+/// What may be said all the same, and means that.
+pub(super) const MAX_STATED: u32 = 0x7fff_ffff;
 
 /// What one connection may make us hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,10 +140,10 @@ impl ChunkReader {
     fn set_chunk_size(&mut self, payload: &[u8]) -> Result<(), ChunkError> {
         let bytes = payload.first_chunk().ok_or(ChunkError::Control(payload.len()))?;
         let size = u32::from_be_bytes(*bytes);
-        if size == 0 || size > MAX_CHUNK_SIZE {
+        if size == 0 || size > MAX_STATED {
             return Err(ChunkError::ChunkSize(size));
         }
-        self.chunk_size = size as usize;
+        self.chunk_size = size.min(MAX_CHUNK_SIZE) as usize;
         Ok(())
     }
 

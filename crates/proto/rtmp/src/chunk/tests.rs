@@ -130,6 +130,10 @@ fn what_would_take_memory_or_time_without_end_is_refused() {
     };
     assert_eq!(read(&control(0), 100), Err(ChunkError::ChunkSize(0)));
     assert_eq!(read(&control(1 << 31), 100), Err(ChunkError::ChunkSize(1 << 31)));
+    // As some encoders say "as large as the message" (section 5.4.1).
+    let mut endless = control((1 << 31) - 1);
+    ChunkWriter::with_chunk_size(1 << 20).write(6, message_type::VIDEO, 1, 0, &[9; 100_000], &mut endless);
+    assert_eq!(read(&endless, 1000).unwrap()[1].payload.len(), 100_000);
     write_header(6, message_type::VIDEO, 1, 0, 0xff_ffff, &mut out);
     assert_eq!(read(&out, 100), Err(ChunkError::TooLarge(0xff_ffff, 8 << 20)));
     // Two hundred chunk streams with a message begun on each.
