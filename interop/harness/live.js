@@ -60,7 +60,7 @@ export function publishClock(name, url, output = []) {
   const process = new Ffmpeg(`clock-${name}`, [
     ...["-loglevel", "error", "-progress", "pipe:1", "-stats_period", "0.1"],
     // One column a bar is drawn: the machine has better things to do.
-    ...["-re", "-f", "lavfi", "-i", `color=black:size=${BITS * 2}x2:rate=${RATE},${bars},scale=${BITS * 16}:128:flags=neighbor`],
+    ...["-re", "-f", "lavfi", "-i", `color=black:size=${BITS * 2}x2:rate=${RATE},${bars},scale=${BITS * 16}:128:flags=neighbor,setsar=1`],
     ...["-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"],
     ...["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", `${RATE}`, "-pix_fmt", "yuv420p"],
     ...["-c:a", "aac", "-t", "170", ...output, "-f", "flv", url],

@@ -107,6 +107,10 @@ describe("watch", () => {
     });
     const list = await chromium.open(`${server.http}/watch`, DESKTOP);
     await list.getByRole("link", { name: "running" }).waitFor();
+    // Its picture is the newest key frame, decoded there; the server is left alone again.
+    const art = list.getByRole("link", { name: "running" }).locator("img");
+    await until("a picture of it", () => art.evaluate((image) => image.naturalWidth === 224));
+    await until("nobody to play it", async () => (await server.api("streams/default/live/running")).players.total === 0);
     await shot(list, "list");
     await list.close();
 

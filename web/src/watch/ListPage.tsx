@@ -1,11 +1,12 @@
 import { LoaderCircle, Play, Radio, Users } from "lucide-react";
-import { useState, type FormEvent } from "react";
+import { useRef, useState, type FormEvent } from "react";
 import { Button } from "../ui/Button";
 import { Logo } from "../ui/Logo";
 import { Notice } from "../ui/Notice";
-import { streamFromPath, watchPath, type Ports, type Stream } from "./address";
+import { addresses, streamFromPath, watchPath, type Ports, type Stream } from "./address";
 import { bitrateText } from "./health";
 import { agoText, useLive, type Listed, type Live } from "./live";
+import { useThumb } from "./thumb";
 import "./watch.css";
 import "./list.css";
 
@@ -65,15 +66,18 @@ function Streams({ live, when }: { live: Live; when: number }) {
 function Card({ stream, ports, when }: { stream: Listed; ports: Ports; when: number }) {
   const at: Stream = { app: stream.app, stream: stream.stream };
   if (stream.domain !== ports.default_domain) at.domain = stream.domain;
+  const art = useRef<HTMLSpanElement>(null);
+  const picture = useThumb(stream.height ? addresses(at, ports, location).flv : undefined, art);
   const facts = [
     stream.height ? `${stream.width}×${stream.height}` : undefined,
-    stream.codecs.join(" + "),
+    stream.codecs.map((codec) => codec.replace(/^H26/, "H.26")).join(" + "),
     stream.bitrate > 0 ? bitrateText(stream.bitrate) : undefined,
   ];
   return (
     <li>
       <a className="live-card" href={watchPath(at)}>
-        <span className="live-card-art" style={{ "--hue": hue(stream.stream) } as React.CSSProperties}>
+        <span ref={art} className="live-card-art" style={{ "--hue": hue(stream.stream) } as React.CSSProperties}>
+          {picture !== undefined && <img src={picture} alt="" />}
           <Play aria-hidden />
           <em>Live{stream.since !== null && ` · ${agoText(when - stream.since)}`}</em>
         </span>
@@ -90,7 +94,7 @@ function Card({ stream, ports, when }: { stream: Listed; ports: Ports; when: num
   );
 }
 
-/** A colour of its own, the same each time: pictures would have to be decoded. */
+/** A colour of its own, the same each time, for as long as there is no picture. */
 function hue(name: string): number {
   let sum = 0;
   for (const char of name) sum = (sum * 31 + (char.codePointAt(0) ?? 0)) % 360;

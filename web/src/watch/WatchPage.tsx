@@ -151,7 +151,7 @@ function Figures({ seen, playing }: { seen: Seen; playing: boolean }) {
           <Wifi aria-hidden /> Buffering
         </dt>
         <dd>{shown(QUALITY[seen.quality])}</dd>
-        <small>{playing ? `${seen.stalls === 0 ? "no stall" : seen.stalls === 1 ? "1 stall" : `${seen.stalls} stalls`} this minute, ${seen.ahead.toFixed(1)} s ahead` : "stalls this minute"}</small>
+        <small>{playing ? `${seen.stalls === 0 ? "no stalls" : seen.stalls === 1 ? "1 stall" : `${seen.stalls} stalls`}, ${seen.ahead.toFixed(1)} s ahead` : "stalls in a minute"}</small>
       </div>
     </dl>
   );
