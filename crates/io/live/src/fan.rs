@@ -28,6 +28,9 @@ pub(crate) use websocket::message;
 /// Without anything new: how soon departures are noticed and full sockets tried again.
 const TICK: Duration = Duration::from_millis(250);
 
+/// How long what players say may wait: to ask each of them with every frame costs more than what they say.
+const HEAR: Duration = Duration::from_millis(100);
+
 /// The way to the sweeps of one stream: as many as the machine has cores, once there are players for them.
 #[derive(Debug)]
 struct Fan {
@@ -107,6 +110,7 @@ async fn sweep(source: Source, mut inbox: mpsc::UnboundedReceiver<Seat>) {
     let mut seats: Vec<Seat> = Vec::new();
     let mut is_open = true;
     let mut last = Instant::now();
+    let mut heard = last;
     loop {
         if seats.is_empty() {
             // Frames that nobody gets wake nobody.
@@ -139,7 +143,10 @@ async fn sweep(source: Source, mut inbox: mpsc::UnboundedReceiver<Seat>) {
         last = Instant::now();
         bell.mark_unchanged();
         let now = Instant::now();
-        seats.iter_mut().for_each(|seat| seat.listen(now));
+        if now.duration_since(heard) >= HEAR {
+            heard = now;
+            seats.iter_mut().for_each(|seat| seat.listen(now));
+        }
         gather(&stream, &forms, &mut seats, now);
         seats.iter_mut().for_each(|seat| seat.write(now));
         // Dropping a seat takes the hub's lock; the stream's is not held here.

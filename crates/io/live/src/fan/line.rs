@@ -122,15 +122,21 @@ impl Line {
     /// Whether all has left, and where nothing more is to come, that has been said.
     fn advance(&mut self) -> io::Result<bool> {
         let mut context = Context::from_waker(Waker::noop());
-        while !self.pending.is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let mut count = 0;
-            for (slice, bytes) in slices.iter_mut().zip(&self.pending) {
-                *slice = IoSlice::new(bytes);
-                count += 1;
-            }
-            let slices = slices.get(..count).unwrap_or_default();
-            match Pin::new(&mut self.socket).poll_write_vectored(&mut context, slices)? {
+        while let Some(first) = self.pending.front() {
+            let socket = Pin::new(&mut self.socket);
+            let written = if self.pending.len() == 1 {
+                // Most frames leave alone, and send(2) is cheaper than writev(2).
+                socket.poll_write(&mut context, first)?
+            } else {
+                let mut slices = [IoSlice::new(&[]); SLICES];
+                let mut count = 0;
+                for (slice, bytes) in slices.iter_mut().zip(&self.pending) {
+                    *slice = IoSlice::new(bytes);
+                    count += 1;
+                }
+                socket.poll_write_vectored(&mut context, slices.get(..count).unwrap_or_default())?
+            };
+            match written {
                 Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(written) => self.written(written),
                 Poll::Pending => break,
