@@ -8,7 +8,7 @@ const TICKS_PER_SECOND: u64 = 100;
 /// What a process has used.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Cost {
-    /// User and system time since it began.
+    /// User and system time since it began, to the microsecond where the kernel counts so.
     pub(crate) cpu: Duration,
     /// Resident memory, bytes.
     pub(crate) rss: u64,
@@ -22,9 +22,23 @@ pub(crate) fn of(pid: u32) -> Option<Cost> {
     let after_name = stat.rsplit_once(')')?.1;
     let mut fields = after_name.split_ascii_whitespace().skip(11);
     let ticks: u64 = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+    let ticked = Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND);
     let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kilobytes: u64 = rss.trim().trim_end_matches("kB").trim().parse().ok()?;
-    Some(Cost { cpu: Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND), rss: kilobytes * 1024 })
+    // Whole ticks, rounded down, are coarse. Threads count in nanoseconds, but only while they last.
+    let cpu = ticked.max(of_threads(pid).unwrap_or_default());
+    Some(Cost { cpu, rss: kilobytes * 1024 })
+}
+
+/// The time of all threads that there are: the first field of their `schedstat`.
+fn of_threads(pid: u32) -> Option<Duration> {
+    let mut nanos = 0;
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task")).ok()? {
+        // One that has ended meanwhile has none.
+        let Ok(stat) = std::fs::read_to_string(thread.ok()?.path().join("schedstat")) else { continue };
+        nanos += stat.split_ascii_whitespace().next()?.parse::<u64>().ok()?;
+    }
+    Some(Duration::from_nanos(nanos))
 }
 
 #[cfg(test)]
