@@ -151,6 +151,18 @@ class Participant:
         publication = await self.room.local_participant.publish_track(track, options)
         return publication.sid
 
+    async def do_answer_calls(self):
+        """The methods `shout` and `fail`, for whoever calls them."""
+
+        async def shout(data: rtc.RpcInvocationData) -> str:
+            return data.payload.upper()
+
+        async def fail(data: rtc.RpcInvocationData) -> str:
+            raise rtc.RpcError(4711, "not today", "because")
+
+        self.room.local_participant.register_rpc_method("shout", shout)
+        self.room.local_participant.register_rpc_method("fail", fail)
+
     async def do_say(self, text, to=None):
         await self.room.local_participant.send_text(text, topic="lk.chat", destination_identities=to or [])
 
@@ -169,6 +181,10 @@ class Participant:
             "ended": self.ended,
             "connected": self.room.isconnected(),
             "others": sorted(self.room.remote_participants),
+            "room": self.room.name,
+            "metadata": self.room.metadata,
+            "name": self.room.local_participant.name,
+            "attributes": dict(self.room.local_participant.attributes),
         }
 
     async def do_leave(self):

@@ -44,7 +44,7 @@ impl Refusal {
 }
 
 /// Clients look for these words in a 404: without them they conclude that the path is not served.
-const NO_ROOM: &str = "requested room does not exist";
+pub(crate) const NO_ROOM: &str = "requested room does not exist";
 
 impl From<NoRoom> for Refusal {
     fn from(reason: NoRoom) -> Self {

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 use tracing::info;
 
-use crate::directory::{Directory, NoRoom, ToRoom};
+use crate::directory::{Directory, Entry, NoRoom, ToRoom};
 use crate::metrics::Metrics;
-use crate::{Config, driver};
+use crate::webhook::Notifier;
+use crate::{Config, driver, opening};
 
 /// LiveKit's HTTP and WebSocket interface, guest tokens and the page, in front of one media engine.
 #[derive(Clone)]
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) engine: engine::Handle,
     pub(crate) directory: Arc<Directory>,
     pub(crate) metrics: Metrics,
+    pub(crate) webhooks: Notifier,
     /// How many WebSockets are open.
     pub(crate) sessions: watch::Sender<usize>,
     last_session: AtomicU64,
@@ -47,7 +49,9 @@ pub(crate) struct Shared {
 impl Api {
     /// Nothing listens yet: see [`Api::serve`].
     pub fn new(config: Config, engine: engine::Handle) -> Self {
+        let webhooks = Notifier::new(config.webhooks.clone());
         let shared = Shared {
+            webhooks,
             config: RwLock::new(Arc::new(config)),
             engine,
             directory: Arc::default(),
@@ -60,8 +64,9 @@ impl Api {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Uses `config` from now on: keys and guests at once, the rest for new connections and new rooms.
+    /// Uses `config` from now on: keys, guests and webhooks at once, the rest for new connections and new rooms.
     pub fn apply(&self, config: Config) {
+        self.shared.webhooks.apply(config.webhooks.clone());
         *self.shared.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
     }
 
@@ -85,6 +90,8 @@ impl Api {
             let mut sessions = self.shared.sessions.subscribe();
             // The sender lives as long as `self`.
             let _ = sessions.wait_for(|open| *open == 0).await;
+            self.shared.directory.empty().await;
+            self.shared.webhooks.idle().await;
         };
         match tokio::time::timeout(grace, everyone_gone).await {
             Ok(()) => 0,
@@ -113,18 +120,20 @@ impl Shared {
 
     /// The way into the room called `name`. It is opened if need be and allowed, on the media worker that
     /// has least to do.
-    pub(crate) fn room(
-        self: &Arc<Self>,
-        name: &str,
-        opener: &Claims,
-    ) -> Result<crate::directory::Entry, NoRoom> {
-        if !self.config().rooms.auto_create {
+    pub(crate) fn room(self: &Arc<Self>, name: &str, opener: &Claims) -> Result<Entry, NoRoom> {
+        let rooms = &self.config().rooms;
+        if !rooms.auto_create {
             return self.directory.find(name);
         }
+        self.open(name, opening::asked_by(rooms, opener))
+    }
+
+    /// The room called `name`, opened as `asked` if it does not run.
+    pub(crate) fn open(self: &Arc<Self>, name: &str, asked: opening::Asked) -> Result<Entry, NoRoom> {
         self.directory.find_or_start(
             name,
             || self.engine.place(),
-            |place, inbox| driver::start(Arc::clone(self), place, inbox, Some(opener)),
+            |place, inbox| driver::start(Arc::clone(self), place, inbox, &asked),
         )
     }
 

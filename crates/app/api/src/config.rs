@@ -1,5 +1,6 @@
 //! What the HTTP side is told.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use auth::ApiKeys;
@@ -15,6 +16,29 @@ pub struct Config {
     pub rooms: Rooms,
     /// Sizes and times of connections.
     pub limits: Limits,
+    /// Who is told what happens; `None` if nobody.
+    pub webhooks: Option<Webhooks>,
+}
+
+/// Who is told what happens.
+#[derive(Debug, Clone)]
+pub struct Webhooks {
+    /// Names the key to the receivers.
+    pub api_key: String,
+    /// Signs what they are told.
+    pub secret: auth::Secret,
+    /// Each of them is told everything.
+    pub urls: Vec<String>,
+    /// If not empty, only of these events.
+    pub include: Vec<String>,
+    /// Not of these.
+    pub exclude: Vec<String>,
+    /// Rooms in events about tracks are told whole, not only by name and id.
+    pub full_room: bool,
+    /// Deliveries to one URL at once; those of one room are one after the other.
+    pub lanes: usize,
+    /// Events that may wait for one URL; more are dropped and counted.
+    pub queued: usize,
 }
 
 /// What new rooms are made of; a running room keeps what it began with.
@@ -24,7 +48,9 @@ pub struct Rooms {
     pub auto_create: bool,
     /// Bytes.
     pub max_name: usize,
-    /// Limits and timeouts of a room, unless the token that opens it says otherwise.
+    /// Settings of rooms, by the name under which tokens and `CreateRoom` ask for them.
+    pub presets: BTreeMap<String, livekit_protocol::RoomConfiguration>,
+    /// Limits and timeouts of a room, unless whoever opens it asks otherwise.
     pub rules: room::Config,
     /// Codecs that may be published, best first.
     pub codecs: Vec<codec::Kind>,
@@ -43,6 +69,8 @@ pub struct Rooms {
 pub struct Limits {
     /// Largest signal message, in bytes.
     pub message: usize,
+    /// Largest body of a request to the server API, in bytes.
+    pub api_body: usize,
     /// Messages that may wait for a client to read them.
     pub queued_messages: usize,
     /// Their bytes.
@@ -65,6 +93,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             message: 2 << 20,
+            api_body: 10 << 20,
             queued_messages: 1024,
             queued_bytes: 4 << 20,
             connections: 2048,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use signal::SessionId;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::queue;
 
@@ -21,9 +21,14 @@ pub(crate) enum ToRoom {
     Request { session: SessionId, request: Box<livekit_protocol::SignalRequest> },
     /// A client's connection has ended.
     Closed { session: SessionId },
+    /// From the server API. If the room is over, the reply is never sent.
+    Admin { command: Box<signal::Admin>, reply: oneshot::Sender<AdminResult> },
     /// The process stops.
     Shutdown { reconnect: bool },
 }
+
+/// What a room says to a command of the server API.
+pub(crate) type AdminResult = Result<signal::AdminReply, signal::AdminError>;
 
 /// A running room as seen from outside.
 #[derive(Debug, Clone)]
@@ -37,6 +42,22 @@ pub(crate) struct Entry {
     pub(crate) participants: Arc<AtomicUsize>,
 }
 
+impl Entry {
+    /// Hands the room a command; the answer comes out of what is returned, unless the room is over.
+    pub(crate) async fn put(&self, command: signal::Admin) -> oneshot::Receiver<AdminResult> {
+        let (reply, answer) = oneshot::channel();
+        let message = ToRoom::Admin { command: Box::new(command), reply };
+        // What is not taken is dropped, and the answer with it.
+        let _ = self.inbox.send(message).await;
+        answer
+    }
+
+    /// What the room says to a command; `None` if it is over.
+    pub(crate) async fn ask(&self, command: signal::Admin) -> Option<AdminResult> {
+        self.put(command).await.await.ok()
+    }
+}
+
 /// Messages that may wait for a room; whoever has more to say waits.
 const INBOX: usize = 256;
 
@@ -45,6 +66,8 @@ const INBOX: usize = 256;
 pub(crate) struct Directory {
     rooms: Mutex<Rooms>,
     draining: AtomicBool,
+    /// How many rooms run.
+    count: watch::Sender<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +102,16 @@ impl Directory {
         self.lock().by_name.get(name).cloned().ok_or(NoRoom::Unknown)
     }
 
+    /// The room called `name`, if it runs, also while the process stops.
+    pub(crate) fn running(&self, name: &str) -> Option<Entry> {
+        self.lock().by_name.get(name).cloned()
+    }
+
+    /// All rooms that run.
+    pub(crate) fn list(&self) -> Vec<(String, Entry)> {
+        self.lock().by_name.iter().map(|(name, entry)| (name.clone(), entry.clone())).collect()
+    }
+
     /// The room called `name`. If it does not run, `start` is told its place and its inbox, and starts it.
     pub(crate) fn find_or_start(
         self: &Arc<Self>,
@@ -104,6 +137,7 @@ impl Directory {
         let entry = Entry { serial, worker: worker(), inbox, participants: Arc::default() };
         rooms.last_serial = serial;
         rooms.by_name.insert(name.to_owned(), entry.clone());
+        self.count.send_replace(rooms.by_name.len());
         drop(rooms);
         start(Place { directory: Arc::clone(self), name: name.to_owned(), entry: entry.clone() }, messages);
         Ok(entry)
@@ -118,6 +152,12 @@ impl Directory {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::SeqCst)
+    }
+
+    /// Returns when no room runs.
+    pub(crate) async fn empty(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
     }
 
     /// How many rooms run, and how many participants are in them.
@@ -139,6 +179,7 @@ impl Drop for Place {
         // A successor may have the name already.
         if rooms.by_name.get(&self.name).is_some_and(|e| e.serial == self.entry.serial) {
             rooms.by_name.remove(&self.name);
+            self.directory.count.send_replace(rooms.by_name.len());
         }
     }
 }

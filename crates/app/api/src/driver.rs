@@ -13,12 +13,12 @@ use engine::SendError;
 use livekit_protocol as proto;
 use prost::Message as _;
 use signal::{Conference, Input, Output, SessionId};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::{debug, info, warn};
 
 use crate::app::Shared;
-use crate::directory::{Place, ToRoom};
-use crate::queue;
+use crate::directory::{AdminResult, Place, ToRoom};
+use crate::{opening, queue};
 
 /// Media events taken in one turn, so that a busy engine cannot keep clients waiting.
 const EVENTS_A_TURN: usize = 256;
@@ -39,6 +39,9 @@ pub(crate) struct Driver {
     /// Commands that a worker had no room for, in order. While there are any the room takes nothing in, so
     /// they are bounded by what one turn makes.
     held: VecDeque<sfu::Command>,
+    /// Commands of the server API that wait for their answer, by ticket.
+    asked: HashMap<u64, oneshot::Sender<AdminResult>>,
+    last_ticket: u64,
     ended: bool,
 }
 
@@ -47,7 +50,7 @@ pub(crate) fn start(
     shared: Arc<Shared>,
     place: Place,
     inbox: mpsc::Receiver<ToRoom>,
-    opener: Option<&auth::Claims>,
+    asked: &opening::Asked,
 ) {
     let event_bell = Arc::new(Notify::new());
     let bell = Arc::clone(&event_bell);
@@ -57,7 +60,7 @@ pub(crate) fn start(
         warn!(room = %place.name, %error, "room not opened");
         return;
     }
-    let config = crate::opening::config(&shared, &place, opener);
+    let config = opening::config(&shared, &place, asked);
     let conference = Conference::new(crate::now(), config, crate::random());
     info!(room = %place.name, serial = place.entry.serial, worker = place.entry.worker, "room opened");
     shared.metrics.rooms_opened.add_one();
@@ -70,6 +73,8 @@ pub(crate) fn start(
         event_bell,
         sessions: HashMap::new(),
         held: VecDeque::new(),
+        asked: HashMap::new(),
+        last_ticket: 0,
         ended: false,
     };
     tokio::spawn(driver.run());
@@ -129,6 +134,11 @@ impl Driver {
                 }
                 Input::SocketClosed { session }
             }
+            ToRoom::Admin { command, reply } => {
+                self.last_ticket += 1;
+                self.asked.insert(self.last_ticket, reply);
+                Input::Admin { ticket: self.last_ticket, command }
+            }
             ToRoom::Shutdown { reconnect } => Input::Shutdown { reconnect },
         };
         self.conference.handle(crate::now(), input);
@@ -163,8 +173,13 @@ impl Driver {
                         self.send(&[session], &proto::SignalResponse { message: Some(message) });
                     }
                 }
-                // Nothing delivers webhooks yet, and nothing asks for what a server API would.
-                Output::Webhook(_) | Output::Reply { .. } => {}
+                Output::Webhook(event) => self.shared.webhooks.send(*event),
+                Output::Reply { ticket, result } => {
+                    if let Some(reply) = self.asked.remove(&ticket) {
+                        // Whoever asked may have gone.
+                        let _ = reply.send(result);
+                    }
+                }
                 Output::Ended => self.ended = true,
             }
         }

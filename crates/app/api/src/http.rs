@@ -22,7 +22,7 @@ use tracing::debug;
 use crate::admit::{self, Path, Refusal};
 use crate::app::Shared;
 use crate::join;
-use crate::{guest, page, streams, watch};
+use crate::{guest, page, streams, twirp, watch};
 
 /// Largest body of our own API.
 const BODY_MAX: usize = 16 * 1024;
@@ -41,6 +41,8 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .merge(watch::routes())
         .fallback(file)
         .layer(DefaultBodyLimit::max(BODY_MAX))
+        // Has a limit of its own.
+        .merge(twirp::routes())
         .with_state(shared)
 }
 

@@ -18,7 +18,7 @@ use crate::queue::queue;
 use crate::socket::Session;
 
 /// A room can end between being found and being joined; its successor cannot as easily.
-const ATTEMPTS: usize = 3;
+pub(crate) const ATTEMPTS: usize = 3;
 
 /// Lets a client in, or says why not.
 pub(crate) async fn join(

@@ -1,4 +1,4 @@
-//! HTTP: LiveKit's WebSocket, guest tokens, what is live, the embedded web page.
+//! HTTP: LiveKit's WebSocket and server API, webhooks, guest tokens, what is live, the embedded web page.
 //!
 //! Owns: connections, framing, who may join, the directory of rooms, and one task a room that drives its
 //! [`signal::Conference`] against the media engine. Decides nothing that happens inside a room, and is the
@@ -23,10 +23,14 @@ mod page;
 mod queue;
 mod socket;
 mod streams;
+mod twirp;
 mod watch;
+mod webhook;
 
 pub use app::{Api, LivePorts};
-pub use config::{Config, Limits, Rooms};
+pub use config::{Config, Limits, Rooms, Webhooks};
+/// Settings that rooms may be opened with, and the agents that are sent there.
+pub use livekit_protocol::{RoomAgentDispatch as PresetAgent, RoomConfiguration as Preset};
 
 /// Both clocks, for the pure machines.
 fn now() -> clock::Time {

@@ -20,6 +20,8 @@ pub(crate) struct Metrics {
     pub(crate) commands_held: Counter,
     pub(crate) commands_refused: Counter,
     pub(crate) guest_tokens: Counter,
+    pub(crate) api_calls: Counter,
+    pub(crate) api_errors: Counter,
 }
 
 /// A worker's numbers that go up and down; the others only grow.
@@ -69,6 +71,12 @@ pub(crate) fn page(shared: &Shared) -> String {
             &m.commands_refused,
         ),
         ("millrace_guest_tokens_total", "Guest tokens given out.", &m.guest_tokens),
+        ("millrace_api_calls_total", "Requests to the server API.", &m.api_calls),
+        ("millrace_api_errors_total", "Requests to the server API that were refused.", &m.api_errors),
+        ("millrace_webhooks_sent_total", "Events delivered.", &shared.webhooks.counts.sent),
+        ("millrace_webhooks_retried_total", "Deliveries tried again.", &shared.webhooks.counts.retried),
+        ("millrace_webhooks_failed_total", "Events given up.", &shared.webhooks.counts.failed),
+        ("millrace_webhooks_dropped_total", "Events beyond the queue.", &shared.webhooks.counts.dropped),
     ];
     for (name, help, counter) in counters {
         page.family(name, Kind::Counter, help).sample(&[], counter.get());

@@ -6,18 +6,37 @@ use auth::Claims;
 use livekit_protocol::RoomConfiguration;
 use tracing::debug;
 
+use crate::Rooms;
 use crate::app::Shared;
 use crate::directory::Place;
 
-/// The configuration of the room at `place`, opened by whoever holds `opener`.
-pub(crate) fn config(shared: &Shared, place: &Place, opener: Option<&Claims>) -> signal::Config {
+/// What is asked of a room by whoever opens it, the more particular after the more general.
+pub(crate) type Asked = Vec<RoomConfiguration>;
+
+/// What a token asks of the room that its bearer opens.
+pub(crate) fn asked_by(rooms: &Rooms, claims: &Claims) -> Asked {
+    let mut asked = Asked::new();
+    if !claims.room_preset.is_empty() {
+        match rooms.presets.get(&claims.room_preset) {
+            Some(preset) => asked.push(preset.clone()),
+            None => debug!(preset = %claims.room_preset, "roomPreset of the token does not exist"),
+        }
+    }
+    if let Some(own) = &claims.room_config {
+        match serde_json::from_value::<RoomConfiguration>(own.clone()) {
+            Ok(own) => asked.push(own),
+            Err(error) => debug!(%error, "roomConfig of the token is not understood"),
+        }
+    }
+    asked
+}
+
+/// The configuration of the room at `place`.
+pub(crate) fn config(shared: &Shared, place: &Place, asked: &Asked) -> signal::Config {
     let rooms = &shared.config().rooms;
     let mut rules = rooms.rules.clone();
-    if let Some(asked) = opener.and_then(|claims| claims.room_config.as_ref()) {
-        match serde_json::from_value::<RoomConfiguration>(asked.clone()) {
-            Ok(asked) => apply(&mut rules, &asked),
-            Err(error) => debug!(room = %place.name, %error, "roomConfig of the token is not understood"),
-        }
+    for asked in asked {
+        apply(&mut rules, asked);
     }
     signal::Config {
         room: place.name.clone(),

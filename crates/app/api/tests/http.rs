@@ -17,6 +17,9 @@ use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::{self, Message, client::IntoClientRequest as _};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
+#[path = "http/server_api.rs"]
+mod server_api;
+
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Longer than anything here takes on a busy machine: it only ends a test that hangs.
@@ -52,6 +55,7 @@ impl Server {
             rooms: Rooms {
                 auto_create: true,
                 max_name: 64,
+                presets: Default::default(),
                 rules: room::Config::default(),
                 codecs: vec![codec::Kind::Vp8, codec::Kind::Opus],
                 ice_servers: Vec::new(),
@@ -60,6 +64,7 @@ impl Server {
                 signalling: signal::Limits::default(),
             },
             limits: Limits::default(),
+            webhooks: None,
         };
         change(&mut config);
         let api = Api::new(config, engine.clone());

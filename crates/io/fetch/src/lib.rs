@@ -54,9 +54,30 @@ impl Body {
 
 /// Sends `body` as JSON; the status of the answer.
 pub async fn post_json(url: &str, body: impl Into<Bytes>, limit: Duration) -> Result<u16, Error> {
-    let body = Full::new(body.into());
-    let request = Request::builder().method(Method::POST).header(header::CONTENT_TYPE, "application/json");
-    let answer = within(limit, send(url, request, body)).await?;
+    let request = Request::builder().header(header::CONTENT_TYPE, "application/json");
+    post(url, request, body.into(), limit).await
+}
+
+/// Sends `body`, which is of this kind, with an `Authorization` header; the status of the answer.
+pub async fn post_authorized(
+    url: &str,
+    kind: &str,
+    authorization: &str,
+    body: impl Into<Bytes>,
+    limit: Duration,
+) -> Result<u16, Error> {
+    let request =
+        Request::builder().header(header::CONTENT_TYPE, kind).header(header::AUTHORIZATION, authorization);
+    post(url, request, body.into(), limit).await
+}
+
+async fn post(
+    url: &str,
+    request: hyper::http::request::Builder,
+    body: Bytes,
+    limit: Duration,
+) -> Result<u16, Error> {
+    let answer = within(limit, send(url, request.method(Method::POST), Full::new(body))).await?;
     Ok(answer.status().as_u16())
 }
 

@@ -23,6 +23,8 @@ pub struct Claims {
     pub kind_details: Vec<String>,
     /// What it may do; `None` if the token has no `video` object.
     pub video: Option<VideoGrant>,
+    /// What it may do with telephones; `None` if the token has no `sip` object.
+    pub sip: Option<SipGrant>,
     /// What it may do with live streams; `None` if the token has no `live` object.
     pub live: Option<LiveGrant>,
     /// `RoomConfiguration` in protojson, for the join that creates the room.
@@ -116,6 +118,18 @@ impl VideoGrant {
     pub fn may_update_own_metadata(&self) -> bool {
         self.can_update_own_metadata.unwrap_or(false)
     }
+}
+
+/// The `sip` object: what its bearer may do with telephones.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SipGrant {
+    /// May look after trunks and rules.
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "is_default")]
+    pub admin: bool,
+    /// May make calls.
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "is_default")]
+    pub call: bool,
 }
 
 /// The `live` object: what its bearer may do with live streams. Not one of LiveKit's.

@@ -12,6 +12,6 @@ mod token;
 #[cfg(test)]
 mod tests;
 
-pub use claims::{Claims, Kind, LiveGrant, Source, VideoGrant};
+pub use claims::{Claims, Kind, LiveGrant, SipGrant, Source, VideoGrant};
 pub use keys::{ApiKeys, KeyError, Secret};
 pub use token::{DEFAULT_LIFETIME, Error, LEEWAY, issue, verify};

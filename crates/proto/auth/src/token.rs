@@ -9,7 +9,7 @@ use clock::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::claims::{is_default, nullable};
-use crate::{ApiKeys, Claims, Kind, LiveGrant, Secret, VideoGrant};
+use crate::{ApiKeys, Claims, Kind, LiveGrant, Secret, SipGrant, VideoGrant};
 
 /// How far the issuer's clock may be off in either direction.
 pub const LEEWAY: Duration = Duration::from_secs(60);
@@ -73,6 +73,8 @@ struct Body {
     kind_details: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     video: Option<VideoGrant>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sip: Option<SipGrant>,
     #[serde(skip_serializing_if = "Option::is_none")]
     live: Option<LiveGrant>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -148,6 +150,7 @@ impl Body {
             attributes: self.attributes,
             kind_details: self.kind_details,
             video: self.video,
+            sip: self.sip,
             live: self.live,
             room_config: self.room_config.filter(|v| !v.is_null()),
             room_preset: self.room_preset,
@@ -169,6 +172,7 @@ impl Body {
             kind: if claims.kind == Kind::Standard { String::new() } else { claims.kind.as_str().to_owned() },
             kind_details: claims.kind_details.clone(),
             video: claims.video.clone(),
+            sip: claims.sip,
             live: claims.live.clone(),
             room_config: claims.room_config.clone(),
             room_preset: claims.room_preset.clone(),

@@ -10,6 +10,7 @@ use rand::Rng;
 use room::{LeaveReason, ParticipantSid, Room, TrackSid};
 use sfu::{ConsumerId, PeerId, ProducerId};
 
+use crate::admin::Calls;
 use crate::media::Names;
 use crate::messages;
 use crate::negotiation::Chosen;
@@ -32,6 +33,8 @@ pub(crate) enum Timer {
     Speakers,
     /// Tell how many there are.
     Counts,
+    /// Has this call of a method been answered?
+    Call(u64),
 }
 
 /// A track in the media engine.
@@ -55,6 +58,8 @@ pub struct Conference {
     pub(crate) consumers: BTreeMap<ConsumerId, (ParticipantSid, TrackSid)>,
     pub(crate) names: Names,
     pub(crate) speakers: Speakers,
+    /// Methods that the server API has called and that have not answered.
+    pub(crate) calls: Calls,
     /// Counts have changed since they were told.
     pub(crate) counts_due: bool,
     /// [`Output::Ended`] has been told.
@@ -79,6 +84,7 @@ impl Conference {
             consumers: BTreeMap::new(),
             names,
             speakers: Speakers::default(),
+            calls: Calls::default(),
             counts_due: false,
             ended: false,
             output: VecDeque::new(),
@@ -98,8 +104,9 @@ impl Conference {
             Input::Media(event) => self.on_media(now, event),
             Input::Shutdown { reconnect } => self.on_shutdown(now, reconnect),
             Input::Admin { ticket, command } => {
-                let result = self.on_admin(now, *command);
-                self.output.push_back(Output::Reply { ticket, result });
+                if let Some(result) = self.on_admin(now, ticket, *command) {
+                    self.output.push_back(Output::Reply { ticket, result });
+                }
             }
         }
         self.after(now);
@@ -128,6 +135,7 @@ impl Conference {
                 }
                 Timer::Speakers => self.tell_speakers(now),
                 Timer::Counts => self.tell_counts(now),
+                Timer::Call(ticket) => self.check_call(now, ticket),
             }
             self.after(now);
         }

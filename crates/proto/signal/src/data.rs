@@ -13,7 +13,7 @@ use sfu::PeerId;
 use crate::{AdminError, AdminReply, Conference};
 
 /// The reliable channel's label.
-const RELIABLE: &str = "_reliable";
+pub(crate) const RELIABLE: &str = "_reliable";
 /// The lossy channel's label.
 const LOSSY: &str = "_lossy";
 /// What a packet may have beside its payload, in bytes.
@@ -31,6 +31,8 @@ mod field {
     pub(super) const TRANSCRIPTION: u32 = 7;
     pub(super) const METRICS: u32 = 8;
     pub(super) const CHAT: u32 = 9;
+    pub(super) const RPC_ACK: u32 = 11;
+    pub(super) const RPC_RESPONSE: u32 = 12;
     pub(super) const STREAM_HEADER: u32 = 13;
     pub(super) const STREAM_CHUNK: u32 = 14;
     pub(super) const STREAM_TRAILER: u32 = 15;
@@ -197,6 +199,10 @@ impl Conference {
         if reliable && !self.is_next(&sid, packet.sequence) {
             return;
         }
+        if matches!(packet.value, field::RPC_ACK | field::RPC_RESPONSE) && self.on_call_answer(&sid, &payload)
+        {
+            return;
+        }
         let metrics = packet.value == field::METRICS;
         let peers = self.receivers(&packet.destinations, &packet.sids, |p| {
             p.sid != sid && (!metrics || p.who.permission.can_subscribe_metrics)
@@ -243,12 +249,18 @@ impl Conference {
         topic: Option<String>,
         identities: Vec<String>,
         sids: Vec<String>,
+        nonce: &[u8],
     ) -> Result<AdminReply, AdminError> {
         if payload.len() > self.config.limits.data_packet {
             return Err(AdminError::DataTooLarge);
         }
         let peers = self.receivers(&identities, &sids, |_| true);
-        let user = proto::UserPacket { payload: payload.to_vec(), topic, ..proto::UserPacket::default() };
+        let user = proto::UserPacket {
+            payload: payload.to_vec(),
+            topic,
+            nonce: nonce.to_vec(),
+            ..proto::UserPacket::default()
+        };
         let packet = proto::DataPacket {
             destination_identities: identities,
             value: Some(proto::data_packet::Value::User(user)),

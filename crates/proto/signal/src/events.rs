@@ -74,6 +74,7 @@ impl Conference {
         let info = messages::goodbye(&self.room, participant, reason);
         self.drop_session(&participant.sid, reason);
         self.speakers.forget(&participant.sid);
+        self.end_calls(&participant.sid);
         if !participant.who.permission.hidden {
             let message = Message::Update(proto::ParticipantUpdate { participants: vec![info.clone()] });
             self.broadcast(message, |_| true);

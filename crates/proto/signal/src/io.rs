@@ -26,7 +26,7 @@ pub enum Input {
     Media(sfu::Event),
     /// The process stops: everyone is told to leave, or to reconnect (to another server).
     Shutdown { reconnect: bool },
-    /// From the server API; answered by [`Output::Reply`] with the same ticket.
+    /// From the server API; answered by one [`Output::Reply`] with the same ticket, which may come later.
     Admin { ticket: u64, command: Box<Admin> },
 }
 
@@ -86,6 +86,22 @@ pub enum Admin {
         topic: Option<String>,
         identities: Vec<String>,
         sids: Vec<String>,
+        /// With which receivers know a repetition.
+        nonce: Bytes,
+    },
+    /// Calls a method that a participant's application has registered; answered when it has answered, or has
+    /// not in time.
+    PerformRpc {
+        identity: String,
+        method: String,
+        payload: String,
+        /// For the whole call.
+        timeout: Duration,
+    },
+    /// Makes a participant leave this room for another.
+    MoveParticipant {
+        identity: String,
+        destination: String,
     },
     UpdateRoomMetadata {
         metadata: String,
@@ -101,10 +117,12 @@ pub enum AdminReply {
     Participant(Box<proto::ParticipantInfo>),
     Participants(Vec<proto::ParticipantInfo>),
     Track(Box<proto::TrackInfo>),
+    /// What a called method returned.
+    Payload(String),
 }
 
 /// Why an [`Admin`] command was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AdminError {
     #[error("participant does not exist")]
     NoParticipant,
@@ -116,4 +134,11 @@ pub enum AdminError {
     TooLarge,
     #[error("data packet too large")]
     DataTooLarge,
+    #[error("not allowed")]
+    NotAllowed,
+    #[error("room has ended")]
+    NoRoom,
+    /// The called method is not there, or says so itself: codes as in LiveKit's RPC.
+    #[error("{message}")]
+    Rpc { code: u32, message: String, data: String },
 }

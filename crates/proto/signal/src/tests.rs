@@ -1,6 +1,7 @@
 //! Conferences in virtual time with scripted clients. The order of what is said is checked on every output
 //! ([`world`]), whatever a test is about.
 
+mod admin;
 mod data;
 mod dual;
 mod hostile;

@@ -1,5 +1,6 @@
 //! From the file and the flags to the snapshot: defaults, checks, and who gets what.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -50,6 +51,7 @@ pub(super) fn settings(file: File, options: &Options, mut warnings: Vec<String>)
         prometheus: prometheus(&file, &bind)?,
         shutdown: shutdown(&file)?,
         api: api::Config {
+            webhooks: webhooks(&file, &keys)?,
             keys,
             guests: file.app.guests.unwrap_or(options.dev),
             rooms: rooms(&file, options)?,
@@ -254,6 +256,7 @@ fn rooms(file: &File, options: &Options) -> anyhow::Result<api::Rooms> {
         auto_create: file.room.auto_create.unwrap_or(true),
         max_name: limit.max_room_name_length.unwrap_or(256),
         rules,
+        presets: presets(file),
         codecs: codecs(file)?,
         ice_servers: ice_servers(file)?,
         server: signal::Server {
@@ -304,5 +307,60 @@ fn ice_servers(file: &File) -> anyhow::Result<Vec<signal::IceServer>> {
 
 fn limits(file: &File) -> api::Limits {
     let defaults = api::Limits::default();
-    api::Limits { message: file.limit.signal_message_size_limit.unwrap_or(defaults.message), ..defaults }
+    api::Limits {
+        message: file.limit.signal_message_size_limit.unwrap_or(defaults.message),
+        api_body: file.limit.max_api_request_body_size.unwrap_or(defaults.api_body),
+        ..defaults
+    }
+}
+
+fn presets(file: &File) -> BTreeMap<String, api::Preset> {
+    let preset = |(name, settings): (&String, &file::RoomConfiguration)| {
+        let agents = settings.agents.iter().map(|agent| api::PresetAgent {
+            agent_name: agent.agent_name.clone(),
+            metadata: agent.metadata.clone(),
+            ..api::PresetAgent::default()
+        });
+        let preset = api::Preset {
+            name: name.clone(),
+            empty_timeout: settings.empty_timeout,
+            departure_timeout: settings.departure_timeout,
+            max_participants: settings.max_participants,
+            metadata: settings.metadata.clone(),
+            agents: agents.collect(),
+            ..api::Preset::default()
+        };
+        (name.clone(), preset)
+    };
+    file.room.room_configurations.iter().map(preset).collect()
+}
+
+/// Deliveries at once for each URL, as in LiveKit.
+const WEBHOOK_WORKERS: usize = 10;
+/// Events that may wait for each URL: more than LiveKit's hundred, which one large room's start would fill.
+const WEBHOOK_QUEUE: usize = 1000;
+
+fn webhooks(file: &File, keys: &ApiKeys) -> anyhow::Result<Option<api::Webhooks>> {
+    let section = &file.webhook;
+    if section.urls.is_empty() {
+        return Ok(None);
+    }
+    for url in &section.urls {
+        // The rest of it may be a secret.
+        let is_http = url.starts_with("http://") || url.starts_with("https://");
+        ensure!(is_http, "webhook.urls: an entry is not an http or https URL");
+    }
+    ensure!(!section.api_key.is_empty(), "webhook.api_key: the key that signs is missing");
+    let secret = keys.get(&section.api_key);
+    let secret = secret.with_context(|| format!("webhook.api_key: {:?} is not in keys", section.api_key))?;
+    Ok(Some(api::Webhooks {
+        api_key: section.api_key.clone(),
+        secret: secret.clone(),
+        urls: section.urls.clone(),
+        include: section.filter_params.include_events.clone(),
+        exclude: section.filter_params.exclude_events.clone(),
+        full_room: file.room.enable_full_room_in_webhooks,
+        lanes: section.url_notifier.num_workers.unwrap_or(WEBHOOK_WORKERS).clamp(1, 1000),
+        queued: section.url_notifier.queue_size.unwrap_or(WEBHOOK_QUEUE).clamp(1, 1_000_000),
+    }))
 }

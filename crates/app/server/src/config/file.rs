@@ -25,6 +25,7 @@ pub(super) struct File {
     pub(super) audio: Audio,
     pub(super) video: Video,
     pub(super) limit: Limit,
+    pub(super) webhook: Webhook,
     pub(super) tls: Tls,
     pub(super) app: App,
     pub(super) live: Option<super::live::LiveSection>,
@@ -94,6 +95,49 @@ pub(super) struct Room {
     pub(super) max_participants: u32,
     pub(super) enabled_codecs: Vec<Codec>,
     pub(super) enable_remote_unmute: bool,
+    pub(super) enable_full_room_in_webhooks: bool,
+    pub(super) room_configurations: BTreeMap<String, RoomConfiguration>,
+}
+
+/// LiveKit's message of this name, as far as rooms here have such settings.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RoomConfiguration {
+    pub(super) empty_timeout: u32,
+    pub(super) departure_timeout: u32,
+    pub(super) max_participants: u32,
+    pub(super) metadata: String,
+    pub(super) agents: Vec<Agent>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Agent {
+    pub(super) agent_name: String,
+    pub(super) metadata: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Webhook {
+    pub(super) api_key: String,
+    pub(super) urls: Vec<String>,
+    pub(super) filter_params: WebhookFilter,
+    pub(super) url_notifier: UrlNotifier,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct WebhookFilter {
+    pub(super) include_events: Vec<String>,
+    pub(super) exclude_events: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct UrlNotifier {
+    pub(super) num_workers: Option<usize>,
+    pub(super) queue_size: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -126,6 +170,7 @@ pub(super) struct Limit {
     pub(super) max_participant_identity_length: Option<usize>,
     pub(super) max_participant_name_length: Option<usize>,
     pub(super) signal_message_size_limit: Option<usize>,
+    pub(super) max_api_request_body_size: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]

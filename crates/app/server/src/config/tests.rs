@@ -132,3 +132,28 @@ fn secrets_are_not_printed() {
     let settings = load(KEYS).unwrap();
     assert!(!format!("{settings:?}").contains("0123456789"));
 }
+
+#[test]
+fn webhooks_are_signed_by_a_key_that_is_there() {
+    let hooks = "webhook:\n  api_key: k\n  urls: [\"https://a/b\"]\n  filter_params:\n    exclude_events: [room_started]\n";
+    let settings = load(&format!("{KEYS}{hooks}")).unwrap();
+    let webhooks = settings.api.webhooks.unwrap();
+    assert_eq!((webhooks.urls.len(), webhooks.lanes, webhooks.queued), (1, 10, 1000));
+    assert_eq!(webhooks.exclude, ["room_started"]);
+    assert!(load(KEYS).unwrap().api.webhooks.is_none());
+    assert!(
+        error(&format!("{KEYS}webhook:\n  api_key: other\n  urls: [\"https://a\"]\n"))
+            .contains("not in keys")
+    );
+    assert!(error(&format!("{KEYS}webhook:\n  urls: [\"https://a\"]\n")).contains("api_key"));
+    let refused = error(&format!("{KEYS}webhook:\n  api_key: k\n  urls: [\"ftp://user:hidden@a\"]\n"));
+    assert!(refused.contains("webhook.urls") && !refused.contains("hidden"), "{refused}");
+}
+
+#[test]
+fn presets_are_read() {
+    let text = "room:\n  room_configurations:\n    small:\n      max_participants: 2\n      agents:\n        - agent_name: helper\n";
+    let settings = load(&format!("{KEYS}{text}")).unwrap();
+    let preset = &settings.api.rooms.presets["small"];
+    assert_eq!((preset.max_participants, preset.agents[0].agent_name.as_str()), (2, "helper"));
+}

@@ -165,6 +165,7 @@ fn the_server_sends_as_nobody() {
         topic: Some("t".into()),
         identities: identities.iter().map(|i| (*i).to_owned()).collect(),
         sids: Vec::new(),
+        nonce: Bytes::from_static(b"0123456789abcdef"),
     };
     world.admin(send(&[])).unwrap();
     let sent = delivered(&mut world);

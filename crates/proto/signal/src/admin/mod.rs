@@ -1,12 +1,38 @@
 //! Commands of the server API about this room.
+//!
+//! Owns: what each command means to the room, and why it cannot be done. Who may say it is judged before it
+//! comes here.
+
+mod moving;
+mod rpc;
 
 use clock::Time;
 use room::{Command, LeaveReason, ParticipantSid, ProfileChange, Refusal, TrackSid};
 
 use crate::{Admin, AdminError, AdminReply, Conference, messages};
 
+pub(crate) use rpc::Calls;
+
 impl Conference {
-    pub(crate) fn on_admin(&mut self, now: Time, command: Admin) -> Result<AdminReply, AdminError> {
+    /// Does what is asked. `None`: the answer comes later, or never, because the room is over.
+    pub(crate) fn on_admin(
+        &mut self,
+        now: Time,
+        ticket: u64,
+        command: Admin,
+    ) -> Option<Result<AdminReply, AdminError>> {
+        if self.room.ended() {
+            return None;
+        }
+        match command {
+            Admin::PerformRpc { identity, method, payload, timeout } => {
+                self.call(now, ticket, &identity, method, payload, timeout).err().map(Err)
+            }
+            command => Some(self.do_admin(now, command)),
+        }
+    }
+
+    fn do_admin(&mut self, now: Time, command: Admin) -> Result<AdminReply, AdminError> {
         match command {
             Admin::GetRoom => Ok(self.room_reply()),
             Admin::ListParticipants => {
@@ -29,29 +55,14 @@ impl Conference {
                     return Err(AdminError::NoTrack);
                 }
                 let command = Command::Mute { track: track.clone(), muted, by_server: true };
-                self.tell_room(now, command).map_err(|_| AdminError::RemoteUnmute)?;
+                self.tell_room(now, command).map_err(|refusal| match refusal {
+                    Refusal::NotAllowed => AdminError::RemoteUnmute,
+                    other => error_of(other),
+                })?;
                 let info = self.room.track(&track).map(messages::track_info).ok_or(AdminError::NoTrack)?;
                 Ok(AdminReply::Track(Box::new(info)))
             }
-            Admin::UpdateParticipant(update) => {
-                let sid = self.find(&update.identity)?;
-                let change = ProfileChange {
-                    name: update.name,
-                    metadata: update.metadata,
-                    attributes: update.attributes.into_iter().collect(),
-                };
-                if change != ProfileChange::default() {
-                    let command = Command::Update { participant: sid.clone(), change, by_server: true };
-                    self.tell_room(now, command).map_err(error_of)?;
-                    self.refresh_token(now, &sid);
-                }
-                if let Some(permission) = &update.permission {
-                    let permission = messages::permission_from(permission);
-                    let command = Command::Permit { participant: sid.clone(), permission };
-                    self.tell_room(now, command).map_err(error_of)?;
-                }
-                self.participant_reply(&sid)
-            }
+            Admin::UpdateParticipant(update) => self.update_participant(now, *update),
             Admin::UpdateSubscriptions(update) => {
                 let sid = self.find(&update.identity)?;
                 let update = livekit_protocol::UpdateSubscription {
@@ -62,18 +73,48 @@ impl Conference {
                 self.on_subscription(now, &sid, update);
                 Ok(AdminReply::Done)
             }
-            Admin::SendData { payload, reliable, topic, identities, sids } => {
-                self.send_server_data(&payload, reliable, topic, identities, sids)
+            Admin::SendData { payload, reliable, topic, identities, sids, nonce } => {
+                self.send_server_data(&payload, reliable, topic, identities, sids, &nonce)
+            }
+            // Answered later: see `on_admin`.
+            Admin::PerformRpc { .. } => Err(AdminError::NotAllowed),
+            Admin::MoveParticipant { identity, destination } => {
+                let sid = self.find(&identity)?;
+                self.send_elsewhere(now, &sid, &destination)
             }
             Admin::UpdateRoomMetadata { metadata } => {
                 self.tell_room(now, Command::SetMetadata { metadata }).map_err(error_of)?;
                 Ok(self.room_reply())
             }
             Admin::DeleteRoom => {
-                let _ = self.tell_room(now, Command::Close { reason: LeaveReason::RoomDeleted });
+                self.tell_room(now, Command::Close { reason: LeaveReason::RoomDeleted }).map_err(error_of)?;
                 Ok(AdminReply::Done)
             }
         }
+    }
+
+    fn update_participant(
+        &mut self,
+        now: Time,
+        update: livekit_protocol::UpdateParticipantRequest,
+    ) -> Result<AdminReply, AdminError> {
+        let sid = self.find(&update.identity)?;
+        let change = ProfileChange {
+            name: update.name,
+            metadata: update.metadata,
+            attributes: update.attributes.into_iter().collect(),
+        };
+        if change != ProfileChange::default() {
+            let command = Command::Update { participant: sid.clone(), change, by_server: true };
+            self.tell_room(now, command).map_err(error_of)?;
+            self.refresh_token(now, &sid);
+        }
+        if let Some(permission) = &update.permission {
+            let permission = messages::permission_from(permission);
+            let command = Command::Permit { participant: sid.clone(), permission };
+            self.tell_room(now, command).map_err(error_of)?;
+        }
+        self.participant_reply(&sid)
     }
 
     fn room_reply(&self) -> AdminReply {
@@ -94,7 +135,8 @@ fn error_of(refusal: Refusal) -> AdminError {
     match refusal {
         Refusal::TooLarge => AdminError::TooLarge,
         Refusal::NoTrack => AdminError::NoTrack,
-        Refusal::NotAllowed => AdminError::RemoteUnmute,
-        Refusal::Full | Refusal::Ended | Refusal::NoParticipant => AdminError::NoParticipant,
+        Refusal::NotAllowed | Refusal::Full => AdminError::NotAllowed,
+        Refusal::Ended => AdminError::NoRoom,
+        Refusal::NoParticipant => AdminError::NoParticipant,
     }
 }
