@@ -79,6 +79,8 @@ describe("watch", () => {
     await protocol(page).getByText("HTTP-FLV").waitFor();
     const flv = await latency(page, clock, 1.5);
     const shown = { flv: await shownLatency(page) };
+    await figure(page, "Picture").getByText("224×128").waitFor();
+    await figure(page, "Bitrate").getByText(/^\d+ kbit\/s$/).waitFor();
     await shot(page, "flv");
 
     await page.getByRole("button", { name: "LL-HLS", exact: true }).click();
@@ -120,7 +122,8 @@ describe("watch", () => {
       const page = await chromium.open(address("running"), PHONE);
       await flows(page);
       const text = await protocol(page).locator("small").textContent();
-      openings.push(Number(/(\d+) ms/.exec(text)?.[1]));
+      const [, number, unit] = /([\d.]+) (ms|s)/.exec(text) ?? assert.fail(text);
+      openings.push(Number(number) * (unit === "s" ? 1000 : 1));
       if (openings.length === 1) {
         await page.screenshot({ path: join(ARTIFACTS, "watch-phone.png"), fullPage: true });
         for (const wanted of [server.rtmp("running"), server.flv("running"), server.hls("running")]) {

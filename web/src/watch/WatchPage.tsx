@@ -4,7 +4,7 @@ import { Button } from "../ui/Button";
 import { Logo } from "../ui/Logo";
 import { addresses, streamName, type Addresses, type Stream } from "./address";
 import { AddressList } from "./AddressList";
-import { bitrateText, latencyText } from "./health";
+import { bitrateText, latencyText, waitText } from "./health";
 import { useLive } from "./live";
 import { NOTHING_SEEN, Show, type Seen, type Status } from "./show";
 import { abilitiesOf, WAY_NAMES, waysFor, type Way } from "./ways";
@@ -145,7 +145,7 @@ function Figures({ seen, playing }: { seen: Seen; playing: boolean }) {
       <Figure name="Latency" value={shown(latencyText(seen.latency))} note="behind live" />
       <Figure name="Bitrate" value={shown(seen.bitrate === undefined ? undefined : bitrateText(seen.bitrate))} note="received" />
       <Figure name="Picture" value={shown(seen.size ?? "Sound only")} note="resolution" />
-      <Figure name="Protocol" value={shown(seen.way && WAY_NAMES[seen.way])} note={seen.firstFrame && playing ? `first picture in ${Math.round(seen.firstFrame)} ms` : "chosen by itself"} />
+      <Figure name="Protocol" value={shown(seen.way && WAY_NAMES[seen.way])} note={seen.firstFrame && playing ? `first picture in ${waitText(seen.firstFrame)}` : "chosen by itself"} />
       <div className="watch-figure" data-quality={playing ? seen.quality : undefined}>
         <dt>
           <Wifi aria-hidden /> Buffering

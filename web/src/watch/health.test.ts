@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bitrateText, Health, latencyText, Rate } from "./health";
+import { bitrateText, Health, latencyText, Rate, waitText } from "./health";
 
 function play(health: Health, from: number, to: number, moves: boolean, start = from / 1000): void {
   for (let at = from; at <= to; at += 250) {
@@ -49,5 +49,6 @@ describe("figures", () => {
   it("are said shortly", () => {
     expect([bitrateText(2_340_000), bitrateText(64_400), bitrateText(undefined)]).toEqual(["2.3 Mbit/s", "64 kbit/s", "–"]);
     expect([latencyText(0.84), latencyText(12.3), latencyText(undefined), latencyText(-1)]).toEqual(["0.8 s", "12 s", "–", "–"]);
+    expect([waitText(839.6), waitText(2340)]).toEqual(["840 ms", "2.3 s"]);
   });
 });

@@ -86,3 +86,8 @@ export function latencyText(seconds: number | undefined): string {
   if (seconds === undefined || !Number.isFinite(seconds) || seconds < 0) return "–";
   return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
 }
+
+/** Milliseconds that something took: `840 ms`, `2.3 s`. */
+export function waitText(ms: number): string {
+  return ms < 1000 ? `${Math.round(ms)} ms` : latencyText(ms / 1000);
+}

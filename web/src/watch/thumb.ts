@@ -10,6 +10,8 @@ import { lowLatency } from "./address";
 const LIMIT_MS = 10_000;
 /** How long a picture is good for. */
 const REFRESH_MS = 60_000;
+/** When a stream that had none is asked again. */
+const RETRY_MS = 5_000;
 /** Pixels across, which is more than a card has on most screens. */
 const WIDTH = 640;
 
@@ -73,7 +75,7 @@ export function useThumb(flv: string | undefined, box: RefObject<Element | null>
         return;
       }
       if (found) setPicture(found);
-      timer = setTimeout(() => void turn(signal), REFRESH_MS);
+      timer = setTimeout(() => void turn(signal), found ? REFRESH_MS : RETRY_MS);
     };
     const end = () => {
       stop?.abort();
