@@ -2,7 +2,7 @@
  * What a test says to a browser: `window.client`. Runs livekit-client as an application would, and answers questions
  * with plain data. Everything that is asked about others is asked by identity and source.
  */
-import { DisconnectReason, Room, RoomEvent, Track, VideoQuality, setLogLevel } from "livekit-client";
+import { DisconnectReason, ExternalE2EEKeyProvider, Room, RoomEvent, Track, VideoQuality, setLogLevel } from "livekit-client";
 
 setLogLevel("warn");
 
@@ -16,8 +16,11 @@ let ended;
 /** Which of several people on one machine this is. */
 let seat = 0;
 
-async function join({ url, token, options = {}, connect = {}, seat: mine = 0 }) {
-  room = new Room(options);
+/** With a `secret`, media and data are encrypted end to end. */
+async function join({ url, token, options = {}, connect = {}, secret, seat: mine = 0 }) {
+  const keyProvider = secret && new ExternalE2EEKeyProvider();
+  await keyProvider?.setKey(secret);
+  room = new Room(keyProvider ? { ...options, encryption: { keyProvider, worker: new Worker("/e2ee.js") } } : options);
   chats = [];
   happened = [];
   ended = undefined;
@@ -47,6 +50,7 @@ async function join({ url, token, options = {}, connect = {}, seat: mine = 0 }) 
   room.registerTextStreamHandler(TOPIC, async (reader, from) => {
     chats.push({ from: from.identity, text: await reader.readAll(), topic: TOPIC });
   });
+  if (secret) await room.setE2EEEnabled(true);
   await room.connect(url, token, connect);
   return room.localParticipant.identity;
 }
@@ -74,14 +78,14 @@ async function publishPainted({ source, width, height, color, rate = 15, ...opti
 }
 
 /** A tone that never pauses. The made-up microphone only beeps, too shortly to count as speech. */
-async function publishTone(frequency) {
+async function publishTone(frequency, options = {}) {
   const audio = new AudioContext();
   await audio.resume();
   const tone = new OscillatorNode(audio, { frequency });
   const out = audio.createMediaStreamDestination();
   tone.connect(new GainNode(audio, { gain: 0.5 })).connect(out);
   tone.start();
-  await room.localParticipant.publishTrack(out.stream.getAudioTracks()[0], { source: SOURCES.microphone, dtx: false });
+  await room.localParticipant.publishTrack(out.stream.getAudioTracks()[0], { source: SOURCES.microphone, dtx: false, ...options });
 }
 
 /** Chromium's second made-up camera gives depth, which nothing encodes, and its third JPEGs. */
@@ -162,6 +166,7 @@ async function received(identity, source) {
     packets: inbound.packetsReceived ?? 0,
     lost: inbound.packetsLost ?? 0,
     energy: inbound.totalAudioEnergy ?? 0,
+    discarded: inbound.packetsDiscarded ?? 0,
     codec: codec.mimeType,
     cipher: transport.srtpCipher,
     /** What it travels over, and to which port of the server. */
@@ -187,9 +192,12 @@ function colorOf(identity, source) {
 /** Local statistics: which layers leave. */
 async function sent(source) {
   const report = await room.localParticipant.getTrackPublication(SOURCES[source])?.track?.getRTCStatsReport();
-  return [...(report?.values() ?? [])]
+  const all = [...(report?.values() ?? [])];
+  return all
     .filter((one) => one.type === "outbound-rtp")
-    .map(({ rid, frameWidth, frameHeight, framesEncoded, packetsSent }) => ({ rid, frameWidth, frameHeight, framesEncoded, packetsSent }));
+    .map(({ rid, frameWidth, frameHeight, framesEncoded, packetsSent, scalabilityMode, codecId }) => ({
+      rid, frameWidth, frameHeight, framesEncoded, packetsSent, scalabilityMode, codec: all.find((one) => one.id === codecId)?.mimeType,
+    }));
 }
 
 /** Bytes that are no packet, on the reliable channel, around the SDK. */

@@ -65,6 +65,11 @@ fn apply(rules: &mut room::Config, asked: &RoomConfiguration) {
     if asked.max_participants > 0 {
         rules.max_participants = asked.max_participants;
     }
+    if asked.min_playout_delay > 0 || asked.max_playout_delay > 0 {
+        let delay = room::PlayoutDelay::of_millis(asked.min_playout_delay, asked.max_playout_delay);
+        rules.playout_delay = Some(delay);
+    }
+    rules.sync_streams |= asked.sync_streams;
     if !asked.metadata.is_empty() && asked.metadata.len() <= rules.max_metadata {
         rules.metadata.clone_from(&asked.metadata);
     }
@@ -83,7 +88,19 @@ mod tests {
         apply(&mut rules, &asked);
         assert_eq!((rules.max_participants, rules.metadata.as_str()), (5, "m"));
         assert_eq!(rules.departure_timeout, Duration::from_secs(7));
+        assert_eq!((rules.playout_delay, rules.sync_streams), (None, false));
         assert_eq!(rules.empty_timeout, room::Config::default().empty_timeout);
+    }
+
+    #[test]
+    fn a_token_says_how_pictures_are_played() {
+        let asked = serde_json::json!({"minPlayoutDelay": 300, "syncStreams": true});
+        let asked: RoomConfiguration = serde_json::from_value(asked).unwrap();
+        let mut rules = room::Config::default();
+        apply(&mut rules, &asked);
+        let delay = rules.playout_delay.unwrap();
+        assert_eq!((delay.min, delay.max), (Duration::from_millis(300), Duration::from_secs(10)));
+        assert!(rules.sync_streams);
     }
 
     #[test]

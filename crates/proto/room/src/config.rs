@@ -4,6 +4,24 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// Bounds of a receiver's buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlayoutDelay {
+    pub min: Duration,
+    pub max: Duration,
+}
+
+/// What a buffer holds at most where only the least is said: what browsers hold at most.
+const PLAYOUT_DELAY_MAX: u32 = 10_000;
+
+impl PlayoutDelay {
+    /// From LiveKit's milliseconds, of which 0 is not said.
+    pub fn of_millis(min: u32, max: u32) -> Self {
+        let max = if max == 0 { PLAYOUT_DELAY_MAX } else { max };
+        Self { min: Duration::from_millis(min.into()), max: Duration::from_millis(max.max(min).into()) }
+    }
+}
+
 /// A room's rules, fixed when it is made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
@@ -23,6 +41,11 @@ pub struct Config {
     pub demand_delay: Duration,
     /// The server API may unmute, not only mute.
     pub remote_unmute: bool,
+    /// How long subscribers are told to hold pictures before they show them; left to them where it is not
+    /// said.
+    pub playout_delay: Option<PlayoutDelay>,
+    /// A publisher's tracks of one stream are played together.
+    pub sync_streams: bool,
     /// Bytes.
     pub max_metadata: usize,
     /// Bytes, keys and values together.
@@ -45,6 +68,8 @@ impl Default for Config {
             unresolved_timeout: Duration::from_secs(60),
             demand_delay: Duration::from_secs(5),
             remote_unmute: false,
+            playout_delay: None,
+            sync_streams: false,
             max_metadata: 512 * 1024,
             max_attributes: 64 * 1024,
             max_identity: 256,

@@ -17,7 +17,7 @@ mod tests;
 mod track;
 
 pub use command::{Command, Event, LeaveReason, Outcome, ProfileChange, Refusal, TrackChange};
-pub use config::Config;
+pub use config::{Config, PlayoutDelay};
 pub use ids::{ParticipantSid, RoomSid, TrackSid};
 pub use participant::{Audience, Client, NewParticipant, Participant, Permission, Permit, Profile, State};
 pub use room::Room;

@@ -131,6 +131,7 @@ impl Stage {
                 rtx_ssrc: Some(Ssrc(n as u32 * 2 + 1)),
                 codecs: vec![vp8(120)],
                 extensions: IDS,
+                playout_delay: None,
                 wish: Wish { paused: false, max_spatial: 7, max_temporal: 7, priority: 0 },
             };
             let consumer = ConsumerId(id_on(0, n as u64));

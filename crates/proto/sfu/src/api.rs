@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use peer::{Candidate, Credentials, Fingerprint, LocalTransport, RemoteTransport};
+use rtp::ext::PlayoutDelay;
 use rtp::{Mid, Pt, Rid, Ssrc};
 
 /// A participant's transport. The top byte is the index of its home worker; the rest is unique in the
@@ -109,6 +110,8 @@ pub struct ConsumerParams {
     pub codecs: Vec<CodecParams>,
     /// Extension ids the subscriber accepts in this section.
     pub extensions: ExtensionIds,
+    /// Bounds that all of the track's packets tell the subscriber's buffer, in place of the publisher's.
+    pub playout_delay: Option<PlayoutDelay>,
     /// What is wanted at first.
     pub wish: Wish,
 }

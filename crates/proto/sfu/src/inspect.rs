@@ -1,8 +1,10 @@
 //! Frames out of packets: what the dependency descriptor, or else the payload descriptor, says.
 
-use codec::{Kind, vp8, vp9};
+use codec::{Kind, red, vp8, vp9};
 use rtp::dd;
 
+use crate::api::CodecParams;
+use crate::consumer::plain;
 use crate::packet::Frame;
 
 /// Reads what a packet of codec `kind` says about its frame. A payload that says nothing readable (it may
@@ -25,6 +27,15 @@ pub(crate) fn frame(
             (by_dependency.map_or_else(|| by_payload(kind, payload), |d| from_dependency(&d)), None)
         }
     }
+}
+
+/// Whether redundant audio (RFC 2198) is what was negotiated: blocks that fit their payload, all of the
+/// plain codec, with something in the newest. Anything else is nobody's to decode.
+pub(crate) fn is_sound(payload: &[u8], codecs: &[CodecParams]) -> bool {
+    let Some(inner) = plain(codecs) else { return false };
+    let Ok(mut blocks) = red::Blocks::parse(payload) else { return false };
+    let alike = blocks.clone().all(|block| block.pt == inner.pt.0);
+    alike && blocks.by_ref().last().is_some_and(|newest| !newest.data.is_empty())
 }
 
 fn by_payload(kind: Kind, payload: &[u8]) -> Frame {

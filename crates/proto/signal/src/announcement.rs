@@ -19,17 +19,31 @@ pub(crate) fn cids(add: &proto::AddTrackRequest) -> Vec<String> {
 #[allow(deprecated)] // Old clients say `stereo` and `disable_dtx`.
 pub(crate) fn wish(add: &proto::AddTrackRequest, draft: &TrackDraft) -> Wish {
     let first = draft.codecs.first();
-    let svc = proto::video_layer::Mode::MultipleSpatialLayersPerStream;
     let has = |feature: proto::AudioTrackFeature| add.audio_features.contains(&feature.into());
     Wish {
         preferred: first.and_then(|c| Kind::from_name(&c.mime)),
-        svc: first.is_some_and(|c| c.layer_mode == i32::from(svc)),
+        svc: first.is_some_and(is_svc),
         rids: first.map_or_else(Vec::new, |c| {
             c.layers.iter().map(|l| l.rid.clone()).filter(|r| !r.is_empty()).collect()
         }),
         stereo: add.stereo || has(proto::AudioTrackFeature::TfStereo),
         no_dtx: add.disable_dtx || has(proto::AudioTrackFeature::TfNoDtx),
+        // What is encrypted end to end is one frame a packet to those who open it, and nobody on the way
+        // could take a block out of it.
+        redundant: draft.kind == TrackKind::Audio
+            && !add.disable_red
+            && add.encryption() == proto::encryption::Type::None,
         backup: false,
+    }
+}
+
+/// Several spatial layers in one stream. Clients that do not say mean it with the codecs that can.
+fn is_svc(codec: &TrackCodec) -> bool {
+    use proto::video_layer::Mode;
+    match Mode::try_from(codec.layer_mode) {
+        Ok(Mode::MultipleSpatialLayersPerStream) => true,
+        Ok(Mode::Unused) => matches!(Kind::from_name(&codec.mime), Some(Kind::Vp9 | Kind::Av1)),
+        _ => false,
     }
 }
 

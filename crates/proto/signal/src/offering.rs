@@ -62,7 +62,7 @@ impl Conference {
         self.extend_slots(sid);
         let Some(local) = self.local(sid, true) else { return };
         let Some(session) = self.sessions.get(sid) else { return };
-        let streams: Vec<_> = session.downstream.lines().map(|(_, line)| self.stream(line)).collect();
+        let streams: Vec<_> = session.downstream.lines().map(|(_, line)| self.stream(sid, line)).collect();
         let Some(session) = self.sessions.get_mut(sid) else { return };
         let Some(down) = session.down.as_mut() else { return };
         let offer = down.offer(&session.downstream, &local, &streams);

@@ -218,7 +218,7 @@ impl Conference {
             let receiving = session.up.sections.iter().find(|s| s.mid == mid && s.sends);
             let codecs = match receiving {
                 Some(receiving) => receiving.codecs.clone(),
-                None => choose_to_receive(&section.rtp, &self.config.codecs, None),
+                None => choose_to_receive(&section.rtp, &self.config.codecs, None, false),
             };
             match receiving {
                 _ if codecs.is_empty() => Plan::Reject,

@@ -8,6 +8,9 @@ use sfu::PeerId;
 use crate::negotiation::{Downstream, Offerer, Upstream};
 use crate::{JoinRequest, Mode, SessionId};
 
+/// From this client protocol on, the tracks of one stream may share its name.
+const STREAM_NAMES_PROTOCOL: i32 = 10;
+
 /// What matters about a client's make.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Make {
@@ -20,6 +23,11 @@ pub(crate) struct Make {
 }
 
 impl Make {
+    /// Tells tracks of one stream apart by their own ids. Firefox makes those up.
+    pub(crate) fn takes_stream_names(self) -> bool {
+        self.protocol >= STREAM_NAMES_PROTOCOL && !self.firefox
+    }
+
     pub(crate) fn of(request: &JoinRequest) -> Self {
         let client = &request.client;
         let firefox = client.browser.to_ascii_lowercase().contains("firefox");

@@ -1,9 +1,12 @@
 //! Subscribing: which track goes into which section of which connection, in either mode.
 
+use std::time::Duration;
+
 use clock::Time;
 use livekit_protocol as proto;
 use proto::signal_response::Message;
 use room::{ParticipantSid, TrackKind, TrackSid};
+use rtp::ext::PlayoutDelay;
 use sfu::{ConsumerParams, ExtensionIds, Wish};
 
 use crate::conference::Timer;
@@ -125,11 +128,21 @@ impl Conference {
             rtx_ssrc,
             codecs: codecs.iter().map(Chosen::params).collect(),
             extensions,
+            playout_delay: self.playout_delay(),
             wish,
         };
         self.consumers.insert(line.consumer, (sid.clone(), line.track.clone()));
         let consumer = line.consumer;
         self.command(sfu::Command::AddConsumer { peer, consumer, producer, params });
+    }
+
+    /// What every subscriber's buffer is told.
+    fn playout_delay(&self) -> Option<PlayoutDelay> {
+        let delay = self.room.config().playout_delay?;
+        let units =
+            |d: Duration| u16::try_from(d.as_millis() / 10).unwrap_or(u16::MAX).min(PLAYOUT_DELAY_MAX);
+        let min = units(delay.min);
+        Some(PlayoutDelay { min, max: units(delay.max).max(min) })
     }
 
     /// Tells the media engine to send a line no longer.
@@ -144,12 +157,17 @@ impl Conference {
         }
     }
 
-    /// The stream's and the track's names towards clients: `PA_…|TR_…` and `TR_…`.
-    pub(crate) fn stream(&self, line: &Line) -> crate::negotiation::Stream {
-        let publisher = self.room.track(&line.track).map(|t| t.publisher.0.clone()).unwrap_or_default();
+    /// The stream's and the track's names towards a client: `PA_…|TR_…` and `TR_…`. Where streams are to be
+    /// played in time, the tracks of one have its name in common instead: `PA_…|camera`.
+    pub(crate) fn stream(&self, to: &ParticipantSid, line: &Line) -> crate::negotiation::Stream {
+        let track = self.room.track(&line.track);
+        let publisher = track.map(|t| t.publisher.0.clone()).unwrap_or_default();
+        let together = self.room.config().sync_streams
+            && self.sessions.get(to).is_some_and(|s| s.make.takes_stream_names());
+        let name = track.map(|t| t.draft.stream.as_str()).filter(|name| together && is_stream_name(name));
         crate::negotiation::Stream {
             msid: sdp::Msid {
-                stream: format!("{publisher}|{}", line.track),
+                stream: format!("{publisher}|{}", name.unwrap_or(&line.track.0)),
                 track: Some(line.track.0.clone()),
             },
             cname: publisher,
@@ -196,7 +214,7 @@ impl Conference {
             let mid = slot.mid;
             match &mut slot.state {
                 SlotState::Busy(line) => {
-                    sending.insert(mid, (line.codecs.clone(), self.stream(line)));
+                    sending.insert(mid, (line.codecs.clone(), self.stream(sid, line)));
                     if !std::mem::replace(&mut line.started, true) {
                         starting.push((mid, line.clone()));
                     }
@@ -278,6 +296,17 @@ impl Conference {
     }
 }
 
+/// Whether a client's name of a stream can stand in an msid (RFC 8830 section 2) and is not taken for that
+/// of a track.
+fn is_stream_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    !name.is_empty() && name.len() <= STREAM_NAME_MAX && name.bytes().all(plain) && !name.starts_with("TR")
+}
+
+/// Bytes of a stream's name: an msid has 64 (RFC 8830 section 2), of which a participant and a bar take some.
+const STREAM_NAME_MAX: usize = 32;
+/// In units of 10 ms: 12 bits.
+const PLAYOUT_DELAY_MAX: u16 = 0x0fff;
 /// Requests for sections in a row that leave tracks without one.
 const FRUITLESS_MAX: u32 = 16;
 

@@ -2,10 +2,12 @@
 //! ([`world`]), whatever a test is about.
 
 mod admin;
+mod audio;
 mod data;
 mod dual;
 mod hostile;
 mod life;
+mod playing;
 mod publishing;
 mod random;
 mod single;

@@ -234,6 +234,10 @@ fn rooms(file: &File, options: &Options) -> anyhow::Result<api::Rooms> {
         departure_timeout: span(file.room.departure_timeout, defaults.departure_timeout),
         demand_delay: span(file.video.dynacast_pause_delay, defaults.demand_delay),
         remote_unmute: file.room.enable_remote_unmute,
+        playout_delay: Some(&file.room.playout_delay)
+            .filter(|d| d.enabled)
+            .map(|d| room::PlayoutDelay::of_millis(d.min, d.max)),
+        sync_streams: file.room.sync_streams,
         max_metadata: limit.max_metadata_size.unwrap_or(defaults.max_metadata),
         max_attributes: limit.max_attributes_size.unwrap_or(defaults.max_attributes),
         max_identity: limit.max_participant_identity_length.unwrap_or(defaults.max_identity),

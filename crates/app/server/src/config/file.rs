@@ -97,6 +97,17 @@ pub(super) struct Room {
     pub(super) enable_remote_unmute: bool,
     pub(super) enable_full_room_in_webhooks: bool,
     pub(super) room_configurations: BTreeMap<String, RoomConfiguration>,
+    pub(super) playout_delay: PlayoutDelay,
+    pub(super) sync_streams: bool,
+}
+
+/// Milliseconds.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct PlayoutDelay {
+    pub(super) enabled: bool,
+    pub(super) min: u32,
+    pub(super) max: u32,
 }
 
 /// LiveKit's message of this name, as far as rooms here have such settings.

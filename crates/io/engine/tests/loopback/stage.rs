@@ -193,6 +193,7 @@ impl Stage {
             rtx_ssrc: None,
             codecs: vec![vp8()],
             extensions: ExtensionIds { mid: Some(4), ..ExtensionIds::default() },
+            playout_delay: None,
             wish: Wish { paused: false, max_spatial: 2, max_temporal: 7, priority: 0 },
         };
         self.engine.send(Command::AddConsumer { peer, consumer, producer, params }).unwrap();

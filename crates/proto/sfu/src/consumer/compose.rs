@@ -8,13 +8,13 @@ use std::ops::Range;
 
 use rtp::{Fields, Form, Pt, Ssrc, Writer};
 
-use crate::consumer::route::Route;
+use crate::consumer::route::{Redundancy, Route};
 use crate::consumer::sent::Stamp;
 use crate::packet::{Carried, Meta};
 
 /// Bytes beside payload and carried extensions at most: fixed header, block header, heads of ten elements,
-/// mid, sending time, transport-wide number, RTX's sequence number, padding to words and of one byte.
-const HEADROOM: usize = 12 + 4 + 20 + 16 + 3 + 2 + 2 + 4 + 1;
+/// mid, sending time, transport-wide number, playout delay, RTX's sequence number, padding to words and of one byte.
+const HEADROOM: usize = 12 + 4 + 20 + 16 + 3 + 2 + 3 + 2 + 4 + 1;
 
 /// Room that composing a packet may need, without what sealing adds.
 pub(crate) fn room_for(meta: &Meta) -> usize {
@@ -77,7 +77,7 @@ impl Route {
         let mut payload = meta.payload.of(packet);
         if what.blank {
             payload = &[];
-        } else if target.primary_of_red {
+        } else if target.red == Redundancy::Primary {
             payload = primary(payload)?;
         }
         let (header_len, mut len) = match &what.rtx {
@@ -86,6 +86,11 @@ impl Route {
         };
         if let Some(vp8) = meta.vp8.filter(|_| !what.blank) {
             vp8.rewrite(buf.get_mut(len - payload.len()..len)?, numbers.vp8);
+        }
+        if let Redundancy::Renumber { from, to } = target.red
+            && !what.blank
+        {
+            codec::red::renumber(buf.get_mut(len - payload.len()..len)?, from.0, to.0);
         }
         // A retransmission restores the payload, which padding is no part of.
         if what.rtx.is_none() && (meta.pad || what.blank) {
@@ -117,7 +122,10 @@ impl Route {
             writer.element(id, &rtp::ext::AbsSendTime(what.stamp.abs_send_time).bytes());
         }
         for which in Carried::ALL {
-            let value = meta.carried(which, packet);
+            let value = match &self.playout_delay {
+                Some(ours) if which == Carried::PlayoutDelay => &ours[..],
+                _ => meta.carried(which, packet),
+            };
             if let Some(id) = which.id(ids).filter(|_| !value.is_empty() && !what.blank) {
                 writer.element(id, value);
             }

@@ -27,6 +27,7 @@ use compose::What;
 use feedback::Feedback;
 use rewrite::{Numbers, Rewrite};
 use route::Route;
+pub(crate) use route::plain;
 use select::{Choice, Select, Shape};
 use sent::{Sent, SentLog, Source, Stamp};
 

@@ -1,6 +1,7 @@
 //! What a subscriber negotiated for a track, matched with what the publisher sends.
 
 use codec::Kind as Codec;
+use rtp::ext::PlayoutDelay;
 use rtp::{Form, Mid, Pt, Ssrc, Writer};
 
 use crate::api::{CodecParams, ConsumerParams, ExtensionIds};
@@ -12,8 +13,19 @@ pub(crate) struct Target {
     pub(crate) rtx: Option<Pt>,
     /// The subscriber may ask for packets again.
     pub(crate) nack: bool,
-    /// Redundant audio goes to somebody who knows the plain codec only: its newest block is sent.
-    pub(crate) primary_of_red: bool,
+    /// What becomes of redundant audio (RFC 2198).
+    pub(crate) red: Redundancy,
+}
+
+/// What becomes of a packet's redundant audio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Redundancy {
+    /// It has none, or goes on as it came.
+    Keep,
+    /// The subscriber numbers what is inside in another way than the publisher.
+    Renumber { from: Pt, to: Pt },
+    /// The subscriber knows the plain codec only: the newest block is sent.
+    Primary,
 }
 
 /// One subscriber's terms.
@@ -25,6 +37,8 @@ pub(crate) struct Route {
     pub(crate) ids: ExtensionIds,
     /// The form that holds all ids with short values.
     pub(crate) form: Form,
+    /// Told in every packet, in place of what the publisher says.
+    pub(crate) playout_delay: Option<[u8; 3]>,
     codecs: Vec<CodecParams>,
     /// By index of the publisher's codec.
     targets: Vec<Option<Target>>,
@@ -50,6 +64,7 @@ impl Route {
             rtx_ssrc: params.rtx_ssrc,
             ids,
             form: if wide { Form::TwoByte } else { Form::OneByte },
+            playout_delay: params.playout_delay.map(PlayoutDelay::bytes),
             codecs: params.codecs.clone(),
             targets: Vec::new(),
         }
@@ -57,7 +72,8 @@ impl Route {
 
     /// Finds the subscriber's payload type for each of the publisher's codecs.
     pub(crate) fn match_codecs(&mut self, publisher: &[CodecParams]) {
-        self.targets = publisher.iter().map(|theirs| target_for(theirs, &self.codecs)).collect();
+        let target = |theirs| target_for(theirs, publisher, &self.codecs);
+        self.targets = publisher.iter().map(target).collect();
     }
 
     pub(crate) fn target(&self, codec: u8) -> Option<Target> {
@@ -70,19 +86,25 @@ impl Route {
     }
 }
 
-fn target_for(theirs: &CodecParams, ours: &[CodecParams]) -> Option<Target> {
+fn target_for(theirs: &CodecParams, all_theirs: &[CodecParams], ours: &[CodecParams]) -> Option<Target> {
     let best = ours.iter().filter(|c| c.codec == theirs.codec);
     // Of equals, the one that the subscriber likes best, which stands first.
     let best = best.rev().max_by_key(|c| likeness(theirs, c)).filter(|c| likeness(theirs, c) > 0);
-    let target =
-        |c: &CodecParams, primary_of_red| Target { pt: c.pt, rtx: c.rtx, nack: c.nack, primary_of_red };
-    match best {
-        Some(c) => Some(target(c, false)),
-        None if theirs.codec == Codec::Red => {
-            ours.iter().find(|c| c.codec == Codec::Opus).map(|c| target(c, true))
-        }
-        None => None,
+    let target = |c: &CodecParams, red| Target { pt: c.pt, rtx: c.rtx, nack: c.nack, red };
+    if theirs.codec != Codec::Red {
+        return best.map(|c| target(c, Redundancy::Keep));
     }
+    let inner = plain(ours)?;
+    let Some(best) = best else { return Some(target(inner, Redundancy::Primary)) };
+    let from = plain(all_theirs)?.pt;
+    let red = if from == inner.pt { Redundancy::Keep } else { Redundancy::Renumber { from, to: inner.pt } };
+    // A subscriber asks again for numbers, not for payload types, and says of the plain codec that it does.
+    Some(Target { nack: best.nack || inner.nack, ..target(best, red) })
+}
+
+/// What is inside redundant audio.
+pub(crate) fn plain(codecs: &[CodecParams]) -> Option<&CodecParams> {
+    codecs.iter().find(|c| c.codec == Codec::Opus)
 }
 
 /// How well two entries of one codec fit; 0 is not at all.
@@ -120,7 +142,7 @@ mod tests {
     }
 
     fn pt(theirs: &CodecParams, ours: &[CodecParams]) -> Option<u8> {
-        target_for(theirs, ours).map(|t| t.pt.0)
+        target_for(theirs, &[], ours).map(|t| t.pt.0)
     }
 
     #[test]
@@ -149,12 +171,26 @@ mod tests {
     }
 
     #[test]
-    fn redundant_audio_is_stripped_for_who_knows_it_not() {
-        let red = codec(Codec::Red, 63, "111/111");
-        let opus = codec(Codec::Opus, 111, "minptime=10");
-        let target = target_for(&red, std::slice::from_ref(&opus)).unwrap();
-        assert_eq!((target.pt, target.primary_of_red), (Pt(111), true));
-        let target = target_for(&red, &[opus, codec(Codec::Red, 64, "111/111")]).unwrap();
-        assert_eq!((target.pt, target.primary_of_red), (Pt(64), false));
+    fn redundant_audio_is_stripped_for_who_knows_it_not_and_renumbered_for_who_does() {
+        let red = codec(Codec::Red, 63, "");
+        let theirs = [red.clone(), codec(Codec::Opus, 111, "")];
+        let to = |ours: &[CodecParams]| target_for(&red, &theirs, ours).map(|t| (t.pt, t.red));
+        let opus = codec(Codec::Opus, 111, "");
+        assert_eq!(to(std::slice::from_ref(&opus)), Some((Pt(111), Redundancy::Primary)));
+        assert_eq!(to(&[opus, codec(Codec::Red, 64, "")]), Some((Pt(64), Redundancy::Keep)));
+        let renumber = Redundancy::Renumber { from: Pt(111), to: Pt(96) };
+        assert_eq!(to(&[codec(Codec::Red, 64, ""), codec(Codec::Opus, 96, "")]), Some((Pt(64), renumber)));
+        // Redundancy of something that the subscriber does not know.
+        assert_eq!(to(&[codec(Codec::Red, 64, "")]), None);
+    }
+
+    #[test]
+    fn redundant_audio_is_sent_again_to_who_asks_for_the_plain_codec_again() {
+        let never = |c: CodecParams| CodecParams { nack: false, ..c };
+        let red = never(codec(Codec::Red, 63, ""));
+        let theirs = [red.clone(), codec(Codec::Opus, 111, "")];
+        assert!(target_for(&red, &theirs, &theirs).unwrap().nack);
+        let silent = [red.clone(), never(codec(Codec::Opus, 111, ""))];
+        assert!(!target_for(&red, &theirs, &silent).unwrap().nack);
     }
 }

@@ -74,11 +74,17 @@ impl Router {
             }
         };
         let Some(kind) = producer.track.codec(codec).map(|c| c.codec) else { return };
+        // Padding alone probes for bandwidth, on the stream of sound where there is no other.
+        let ours = payload.of(view.bytes());
+        let probes = ours.is_empty();
+        if kind == codec::Kind::Red && !probes && !inspect::is_sound(ours, &producer.track.codecs) {
+            self.counters.drops.malformed += 1;
+            return;
+        }
         if producer.track.is_video() && encoding.codec.is_some_and(|known| known != codec) {
             // Another codec has nothing to do with what came before.
             encoding.epoch = encoding.epoch.wrapping_add(1);
         }
-        let ours = payload.of(view.bytes());
         let descriptor =
             received.carried[crate::packet::Carried::DependencyDescriptor as usize].of(view.bytes());
         let (frame, vp8) = inspect::frame(kind, ours, descriptor, &mut encoding.receive.dd);

@@ -192,13 +192,13 @@ fn h264_begins_with_its_parameter_sets() {
 fn redundant_audio_reaches_who_knows_it_and_its_newest_block_who_does_not() {
     let mut w = World::new(1);
     let (alice, bob, carol) = (w.join(0), w.join(0), w.join(0));
-    let red = CodecParams { codec: Codec::Red, fmtp: "111/111".into(), ..audio_codec(63) };
+    let red = CodecParams { codec: Codec::Red, fmtp: String::new(), ..audio_codec(63) };
     let mut params = audio_params();
     params.codecs.insert(0, red.clone());
     let producer = w.publish(alice, 1, params);
     w.subscribe(bob, 1, producer, take_audio(5000));
     let mut both = take_audio(6000);
-    both.codecs.push(CodecParams { pt: Pt(62), ..red });
+    both.codecs = vec![CodecParams { pt: Pt(62), ..red }, audio_codec(111)];
     w.subscribe(carol, 2, producer, both);
     // RFC 2198 section 3: one old block of three bytes, then the new one.
     let payload = [0x80 | 111, 0x0f, 0x00, 0x03, 111, 1, 1, 1, 2, 2, 2, 2];
@@ -211,6 +211,118 @@ fn redundant_audio_reaches_who_knows_it_and_its_newest_block_who_does_not() {
     let (plain, full) = (w.clients[bob].of(5000), w.clients[carol].of(6000));
     assert_eq!((plain[0].header.pt, plain[0].payload()), (Pt(109), &[2, 2, 2, 2][..]));
     assert_eq!((full[0].header.pt, full[0].payload()), (Pt(62), &payload[..]));
+}
+
+/// Two blocks of type `pt`: an old one of three bytes, and the new one (RFC 2198 section 3).
+fn two_blocks(pt: u8, newest: &[u8]) -> Vec<u8> {
+    [&[0x80 | pt, 0x0f, 0x00, 0x03, pt, 1, 1, 1][..], newest].concat()
+}
+
+/// A publisher of redundant audio with Opus as 111 and RED as 63, and what sends it.
+fn redundant(w: &mut World, alice: usize) -> (sfu::ProducerId, Sender) {
+    let red = CodecParams { codec: Codec::Red, fmtp: String::new(), ..audio_codec(63) };
+    let mut params = audio_params();
+    params.codecs.insert(0, red);
+    params.mid = rtp::Label::new("v");
+    (w.publish(alice, 1, params), Sender { client: alice, pt: 63, seq: 100 })
+}
+
+#[test]
+fn blocks_get_the_subscribers_payload_types_again_and_again() {
+    let mut w = World::new(1);
+    let (alice, bob) = (w.join(0), w.join(0));
+    let (producer, mut sender) = redundant(&mut w, alice);
+    // Opus is 109 with this subscriber.
+    let mut theirs = take_audio(5000);
+    theirs.codecs.push(CodecParams { codec: Codec::Red, nack: false, ..audio_codec(62) });
+    w.subscribe(bob, 1, producer, theirs);
+    for n in 0..4u8 {
+        sender.send(&mut w, u32::from(n) * 960, false, &[], &two_blocks(111, &[n, n]));
+        w.run(20);
+    }
+    let got = w.clients[bob].of(5000);
+    assert_eq!(numbers(&got), [0, 1, 2, 3]);
+    for (n, g) in got.iter().enumerate() {
+        assert_eq!((g.header.pt, g.payload()), (Pt(62), &two_blocks(109, &[n as u8, n as u8])[..]));
+    }
+    // Asked for again, it is the same packet byte for byte.
+    w.run(100);
+    let seq = got[1].header.seq;
+    let nack = w.clients[bob].rtcp(|b| {
+        b.nack(Ssrc(1), Ssrc(5000), &[seq]).unwrap();
+    });
+    w.up(bob, nack);
+    w.run(20);
+    assert_eq!(w.clients[bob].replayed, [got[1].datagram.clone()]);
+}
+
+#[test]
+fn redundancy_that_does_not_fit_goes_nowhere_and_the_rest_goes_on() {
+    let mut w = World::new(1);
+    let (alice, bob, carol) = (w.join(0), w.join(0), w.join(0));
+    let (producer, mut sender) = redundant(&mut w, alice);
+    w.subscribe(bob, 1, producer, take_audio(5000));
+    let mut both = take_audio(6000);
+    both.codecs.push(CodecParams { codec: Codec::Red, ..audio_codec(62) });
+    w.subscribe(carol, 2, producer, both);
+    let good = two_blocks(111, &[9, 9]);
+    let bad: [&[u8]; 7] = [
+        // Ends in a header, in the old block, before the newest one.
+        &good[..3],
+        &good[..6],
+        &good[..8],
+        // Another type inside: of the newest block, of the old one.
+        &[0x80 | 111, 0x0f, 0x00, 0x01, 0, 1, 2],
+        &[0x80 | 13, 0x0f, 0x00, 0x01, 111, 1, 2],
+        // Headers without end.
+        &[0xef; 200],
+        // One block, and nothing in it.
+        &[111],
+    ];
+    let mut timestamp = 0;
+    let mut send = |w: &mut World, payload: &[u8]| {
+        sender.send(w, timestamp, false, &[], payload);
+        timestamp += 960;
+        w.run(20);
+    };
+    for payload in bad {
+        send(&mut w, payload);
+        send(&mut w, &good);
+    }
+    let dropped = w.counters(0).drops;
+    assert_eq!(dropped.malformed, bad.len() as u64);
+    assert_eq!(w.clients[bob].of(5000).len(), bad.len());
+    assert!(w.clients[bob].of(5000).iter().all(|g| g.payload() == [9, 9]));
+    assert!(w.clients[carol].of(6000).iter().all(|g| g.payload() == two_blocks(109, &[9, 9])));
+    // Padding alone, which browsers probe with, leaves no gap.
+    let before = w.clients[bob].of(5000).last().unwrap().header.seq;
+    send(&mut w, &[]);
+    send(&mut w, &good);
+    assert_eq!(w.counters(0).drops.malformed, bad.len() as u64);
+    assert_eq!(w.clients[bob].of(5000).last().unwrap().header.seq, before.wrapping_add(1));
+    // Plain Opus between them, as browsers send it when a packet would become too large.
+    sender.pt = OPUS;
+    sender.send(&mut w, 99_999, false, &[], &[5, 5]);
+    w.run(20);
+    let last = |client: usize, ssrc| w.clients[client].of(ssrc).last().cloned().unwrap();
+    assert_eq!((last(bob, 5000).header.pt, last(bob, 5000).payload()), (Pt(109), &[5, 5][..]));
+    assert_eq!((last(carol, 6000).header.pt, last(carol, 6000).payload()), (Pt(109), &[5, 5][..]));
+}
+
+#[test]
+fn redundant_audio_crosses_workers() {
+    let mut w = World::new(2);
+    let (alice, bob) = (w.join(0), w.join(1));
+    let (producer, mut sender) = redundant(&mut w, alice);
+    w.subscribe(bob, 1, producer, take_audio(5000));
+    w.run(5);
+    for n in 0..3 {
+        sender.send(&mut w, n * 960, false, &[], &two_blocks(111, &[7]));
+        w.run(20);
+    }
+    let got = w.clients[bob].of(5000);
+    assert_eq!(got.len(), 3);
+    assert!(got.iter().all(|g| g.payload() == [7] && g.header.pt == Pt(109)));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod client;
 mod codecs;
 mod data;
+mod extensions;
 mod layers;
 mod life;
 mod repair;

@@ -71,6 +71,7 @@ pub(crate) fn take_video(ssrc: u32, rtx: bool, max_spatial: u8) -> ConsumerParam
         rtx_ssrc: rtx.then_some(Ssrc(ssrc + 1)),
         codecs: vec![video_codec(120, rtx.then_some(121))],
         extensions: sfu::ExtensionIds { mid: Some(9), transport_cc: Some(8), ..IDS },
+        playout_delay: None,
         wish: wish(max_spatial),
     }
 }
@@ -82,6 +83,7 @@ pub(crate) fn take_audio(ssrc: u32) -> ConsumerParams {
         rtx_ssrc: None,
         codecs: vec![audio_codec(109)],
         extensions: sfu::ExtensionIds { mid: Some(9), ..IDS },
+        playout_delay: None,
         wish: wish(0),
     }
 }

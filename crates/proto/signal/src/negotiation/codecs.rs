@@ -52,17 +52,25 @@ fn identity_of(kind: Kind, payload: &Payload) -> String {
 }
 
 /// Codecs of which the plain profile is carried, and no other.
-fn is_plain(kind: Kind, payload: &Payload) -> bool {
+fn is_plain(kind: Kind, payload: &Payload, offered: &Rtp) -> bool {
     let plain = |name: &str, value: &str| payload.fmtp.get(name).is_none_or(|v| v == value);
     match kind {
         Kind::Opus => payload.clock_rate == 48_000,
-        // A subscriber without it would get nothing, since nobody takes the primary out of it yet.
-        Kind::Red => false,
+        Kind::Red => payload.clock_rate == 48_000 && is_redundant_opus(payload, offered),
         Kind::Vp9 => plain("profile-id", "0"),
         Kind::Av1 => plain("profile", "0"),
         Kind::H265 => plain("profile-id", "1"),
         _ => true,
     }
+}
+
+/// Redundant audio (RFC 2198 section 5) whose blocks are all Opus of the same section.
+fn is_redundant_opus(red: &Payload, offered: &Rtp) -> bool {
+    let opus = |pt: &str| {
+        let inner = pt.trim().parse().ok().and_then(|pt| offered.payload(Pt(pt)));
+        inner.is_some_and(|p| p.codec() == Some(Kind::Opus) && p.clock_rate == red.clock_rate)
+    };
+    !red.fmtp.0.is_empty() && red.fmtp.0.split('/').all(opus)
 }
 
 /// How well an H.264 variant suits everyone: constrained baseline, packetization mode 1 first; high
@@ -79,10 +87,17 @@ fn h264_rank(payload: &Payload) -> u8 {
     suits + if mode_one { 0 } else { 3 }
 }
 
-/// What to receive of what a client offers to send, `preferred` first. One H.264 variant is taken: a
-/// publisher that may change it would lose subscribers that have only the other.
-pub(crate) fn choose_to_receive(offered: &Rtp, enabled: &[Kind], preferred: Option<Kind>) -> Vec<Chosen> {
-    let mut chosen: Vec<Chosen> = candidates(offered, enabled).collect();
+/// What to receive of what a client offers to send, `preferred` first, and before it redundant audio where
+/// that is wanted. One H.264 variant is taken: a publisher that may change it would lose subscribers that
+/// have only the other.
+pub(crate) fn choose_to_receive(
+    offered: &Rtp,
+    enabled: &[Kind],
+    preferred: Option<Kind>,
+    redundant: bool,
+) -> Vec<Chosen> {
+    let wanted = |c: &Chosen| c.kind != Kind::Red || redundant;
+    let mut chosen: Vec<Chosen> = candidates(offered, enabled).filter(wanted).collect();
     if let Some(best) = chosen.iter().filter(|c| c.kind == Kind::H264).map(|c| h264_rank(&c.payload)).min() {
         let mut first = true;
         chosen.retain(|c| {
@@ -90,10 +105,10 @@ pub(crate) fn choose_to_receive(offered: &Rtp, enabled: &[Kind], preferred: Opti
         });
     }
     // Stable: what is not preferred stays in the offerer's order.
-    chosen.sort_by_key(|c| Some(c.kind) != preferred);
+    chosen.sort_by_key(|c| (c.kind != Kind::Red, Some(c.kind) != preferred));
     for c in &mut chosen {
         // Lost audio is asked for again too; clients answer although they do not offer it.
-        if c.kind == Kind::Opus && !c.payload.has(&Feedback::Nack) {
+        if matches!(c.kind, Kind::Opus | Kind::Red) && !c.payload.has(&Feedback::Nack) {
             c.payload.feedback.push(Feedback::Nack);
         }
     }
@@ -119,7 +134,7 @@ pub(crate) fn choose_for(offered: &Rtp, enabled: &[Kind], sent: &[Chosen]) -> Ve
 
 fn candidates<'a>(offered: &'a Rtp, enabled: &'a [Kind]) -> impl Iterator<Item = Chosen> + 'a {
     offered.payloads.iter().filter_map(move |payload| {
-        let kind = payload.codec().filter(|k| enabled.contains(k) && is_plain(*k, payload))?;
+        let kind = payload.codec().filter(|k| enabled.contains(k) && is_plain(*k, payload, offered))?;
         let mut payload = payload.clone();
         payload.feedback.retain(|f| !matches!(f, Feedback::Other(_)));
         let rtx = if kind.is_audio() { None } else { offered.rtx_of(payload.pt) };
@@ -131,8 +146,9 @@ fn candidates<'a>(offered: &'a Rtp, enabled: &'a [Kind]) -> impl Iterator<Item =
 type Default = (Kind, u8, &'static str);
 
 /// Payload types that we offer: those of LiveKit's server. RTX is the next number.
-const DEFAULTS: [Default; 14] = [
+const DEFAULTS: [Default; 15] = [
     (Kind::Opus, 111, "minptime=10;useinbandfec=1"),
+    (Kind::Red, 63, "111/111"),
     (Kind::Pcmu, 0, ""),
     (Kind::Pcma, 8, ""),
     (Kind::Vp8, 96, ""),
@@ -170,13 +186,13 @@ pub(crate) fn placeholder(kind: Kind) -> Vec<Chosen> {
 fn default_payload(entry: &Default) -> Chosen {
     let (kind, pt, fmtp) = *entry;
     let clock_rate = match kind {
-        Kind::Opus => 48_000,
+        Kind::Opus | Kind::Red => 48_000,
         Kind::Pcmu | Kind::Pcma => 8_000,
         _ => 90_000,
     };
     let mut payload = Payload::new(Pt(pt), kind.name(), clock_rate);
     payload.fmtp = sdp::Fmtp(fmtp.into());
-    if kind == Kind::Opus {
+    if matches!(kind, Kind::Opus | Kind::Red) {
         payload.channels = Some(2);
     }
     payload.feedback = if kind.is_audio() {
@@ -189,19 +205,29 @@ fn default_payload(entry: &Default) -> Chosen {
 }
 
 /// Extension ids that we offer; all fit a one-byte header (RFC 8285 section 4.2).
-const OFFERED_EXTENSIONS: [(u8, Extension, bool); 5] = [
-    (4, Extension::Mid, true),
-    (2, Extension::AbsSendTime, true),
-    (3, Extension::TransportCc, true),
-    (6, Extension::AbsCaptureTime, true),
-    (12, Extension::DependencyDescriptor, false),
+const OFFERED_EXTENSIONS: [(u8, Extension, In); 7] = [
+    (4, Extension::Mid, In::Both),
+    (2, Extension::AbsSendTime, In::Both),
+    (3, Extension::TransportCc, In::Both),
+    (6, Extension::AbsCaptureTime, In::Both),
+    (1, Extension::AudioLevel, In::Audio),
+    (5, Extension::PlayoutDelay, In::Video),
+    (12, Extension::DependencyDescriptor, In::Video),
 ];
+
+/// Sections that an extension makes sense in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum In {
+    Audio,
+    Video,
+    Both,
+}
 
 /// The extensions of a section in which we offer to send.
 pub(crate) fn offered_extensions(audio: bool) -> Vec<Extmap> {
     OFFERED_EXTENSIONS
         .iter()
-        .filter(|(_, _, for_audio)| *for_audio || !audio)
+        .filter(|(_, _, within)| *within != if audio { In::Video } else { In::Audio })
         .map(|(id, extension, _)| Extmap { id: *id, direction: None, extension: extension.clone() })
         .collect()
 }
@@ -211,6 +237,9 @@ pub(crate) fn offered_extensions(audio: bool) -> Vec<Extmap> {
 ///
 /// The same in every direction: what no section of a bundle has agreed on, Chromium leaves out of sections that it
 /// adds later, and one with simulcast but without rid is then refused by Chromium itself.
+///
+/// Not video orientation: a sender that has agreed on it leaves its pictures as the camera is held, and every
+/// subscriber that does not know it (Firefox) would show them lying on their side.
 pub(crate) fn accepts(offered: &Rtp) -> Vec<Extmap> {
     let wanted = |extension: &Extension| match extension {
         Extension::Mid
@@ -220,8 +249,9 @@ pub(crate) fn accepts(offered: &Rtp) -> Vec<Extmap> {
         | Extension::AbsCaptureTime
         | Extension::Rid
         | Extension::RepairedRid
+        | Extension::PlayoutDelay
         | Extension::AudioLevel => true,
-        Extension::VideoOrientation | Extension::PlayoutDelay | Extension::Other(_) => false,
+        Extension::VideoOrientation | Extension::Other(_) => false,
     };
     let mut taken: Vec<Extmap> = Vec::new();
     for extmap in &offered.extensions {

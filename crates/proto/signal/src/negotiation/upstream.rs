@@ -39,6 +39,8 @@ pub(crate) struct Wish {
     pub(crate) rids: Vec<String>,
     pub(crate) stereo: bool,
     pub(crate) no_dtx: bool,
+    /// Audio may come twice, RFC 2198.
+    pub(crate) redundant: bool,
     /// The same track in a second codec, which nobody gets yet.
     pub(crate) backup: bool,
 }
@@ -74,7 +76,8 @@ impl Receiving {
             mid: Some(self.mid),
             encodings,
             codecs: self.codecs.iter().map(Chosen::params).collect(),
-            svc: self.wish.svc,
+            // Layers that come as streams of their own are not inside of one.
+            svc: self.wish.svc && self.encodings.len() <= 1,
             transport_cc: self.transport_cc,
         }
     }
@@ -200,7 +203,7 @@ impl Upstream {
         for (at, receiving) in self.sections.iter_mut().enumerate() {
             let Some(section) = offer.section(receiving.mid).filter(|_| receiving.sends) else { continue };
             let preferred = receiving.wish.preferred;
-            let mut codecs = choose_to_receive(&section.rtp, enabled, preferred);
+            let mut codecs = choose_to_receive(&section.rtp, enabled, preferred, receiving.wish.redundant);
             if only_preferred
                 && receiving.kind == TrackKind::Video
                 && codecs.first().is_some_and(|c| Some(c.kind) == preferred)

@@ -78,8 +78,9 @@ fn a_published_track_reaches_the_others_with_simulcast_and_repair() {
     assert_eq!(video.rtp.payloads[0].name, "VP8");
     assert_eq!(video.transport.setup, Some(sdp::Setup::Passive));
     let audio = answer.sections.iter().find(|s| s.kind == sdp::Kind::Audio).unwrap();
-    assert_eq!(audio.rtp.payloads[0].fmtp.get("usedtx"), Some("1"));
-    assert!(audio.rtp.payloads[0].has(&sdp::Feedback::Nack));
+    let opus = audio.rtp.payloads.iter().find(|p| p.is("opus")).unwrap();
+    assert_eq!(opus.fmtp.get("usedtx"), Some("1"));
+    assert!(opus.has(&sdp::Feedback::Nack));
     assert_eq!(world.producers.len(), 2);
     let producer = world.producers.values().find(|p| p.kind == sfu::Kind::Video).unwrap();
     assert_eq!(producer.encodings.len(), 3);

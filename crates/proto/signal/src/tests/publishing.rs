@@ -176,6 +176,39 @@ fn preferred_codecs_come_first_and_unknown_ones_are_replaced() {
     assert_eq!(tracks_of(&world, "bob")[0].mime_type, "video/VP8");
 }
 
+/// How a camera's layers are taken that is announced in `codec` with a layer mode, in a section with `rids` or
+/// without.
+fn layers_inside(codec: &str, mode: proto::video_layer::Mode, rids: bool) -> bool {
+    let mut world = World::new(config());
+    let alice = world.join("alice", Mode::Dual);
+    let mut add = camera();
+    add.simulcast_codecs = vec![proto::SimulcastCodec {
+        codec: codec.into(),
+        cid: VIDEO_CID.into(),
+        video_layer_mode: mode.into(),
+        ..Default::default()
+    }];
+    world.ask(alice, Ask::AddTrack(add));
+    let mut sdp = parse(CHROMIUM_PUBLISHER);
+    if !rids {
+        sdp.sections[1].rtp.rids.clear();
+        sdp.sections[1].rtp.simulcast = None;
+    }
+    world.ask(alice, Ask::Offer(description("offer", sdp.to_string(), 1)));
+    world.producers.values().next().unwrap().svc
+}
+
+#[test]
+fn layers_are_inside_a_stream_where_the_client_says_so_or_the_codec_has_them() {
+    use proto::video_layer::Mode::{MultipleSpatialLayersPerStream, OneSpatialLayerPerStream, Unused};
+    assert!(layers_inside("vp9", Unused, false));
+    assert!(layers_inside("av1", Unused, false));
+    assert!(layers_inside("vp9", MultipleSpatialLayersPerStream, false));
+    assert!(!layers_inside("vp8", Unused, false));
+    assert!(!layers_inside("vp9", OneSpatialLayerPerStream, false));
+    assert!(!layers_inside("vp9", Unused, true), "simulcast is told by its rids");
+}
+
 #[test]
 fn firefox_publishes_under_other_ids_with_its_own_payload_types() {
     let mut world = World::new(config());

@@ -71,7 +71,11 @@ fn the_answer_comes_with_the_join_and_takes_the_tracks_with_it() {
     assert_eq!(promised, Some(u64::from(peer::Config::default().max_message_size)));
     assert_eq!(world.consumers.len(), 2);
     let (_, _, audio) = world.consumers.values().find(|(_, _, p)| p.rtx_ssrc.is_none()).unwrap();
-    assert_eq!(audio.codecs[0].pt, rtp::Pt(111), "the offerer's payload type");
+    assert_eq!(
+        (audio.codecs[0].pt, audio.codecs[1].pt),
+        (rtp::Pt(63), rtp::Pt(111)),
+        "the offerer's numbers"
+    );
 }
 
 #[test]

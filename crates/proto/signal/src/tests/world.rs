@@ -52,6 +52,8 @@ pub(super) struct World {
     pub(super) producers: BTreeMap<ProducerId, ProducerParams>,
     pub(super) consumers: BTreeMap<ConsumerId, (PeerId, ProducerId, ConsumerParams)>,
     announced: BTreeSet<String>,
+    /// Streams may be called by a name of the publisher's choice.
+    pub(super) named_streams: bool,
     next_session: u64,
 }
 
@@ -73,6 +75,7 @@ pub(super) fn config() -> Config {
             codec::Kind::Vp9,
             codec::Kind::Av1,
             codec::Kind::Opus,
+            codec::Kind::Red,
             codec::Kind::Pcmu,
             codec::Kind::Pcma,
         ]
@@ -123,6 +126,7 @@ impl World {
             producers: BTreeMap::new(),
             consumers: BTreeMap::new(),
             announced: BTreeSet::new(),
+            named_streams: false,
             next_session: 0,
         };
         world.drain();
@@ -267,12 +271,12 @@ impl World {
             Message::Answer(answer) => {
                 let at = ears.asked.iter().position(|id| *id == answer.id);
                 ears.asked.remove(at.expect("an answer to no offer"));
-                ears.check_media(answer);
+                ears.check_media(answer, self.named_streams);
             }
             Message::Offer(offer) => {
                 assert_eq!(ears.offers_out, 0, "a second offer while one is out");
                 ears.offers_out = 1;
-                ears.check_media(offer);
+                ears.check_media(offer, self.named_streams);
             }
             Message::Leave(leave) => {
                 ears.left = true;
@@ -341,15 +345,16 @@ impl Ears {
     }
 
     /// Media comes only of tracks that the client has heard of, under names that it understands.
-    fn check_media(&self, said: &proto::SessionDescription) {
+    fn check_media(&self, said: &proto::SessionDescription, named: bool) {
         let description = sdp::parse(&said.sdp, &sdp::Limits::default()).expect("our own SDP parses");
         for section in description.sections.iter().filter(|s| s.is_rtp() && s.direction.sends()) {
             if section.is_rejected() {
                 continue;
             }
             let msid = section.rtp.msids.first().expect("a sending section has a msid");
-            let (participant, track) = msid.stream.split_once('|').expect("PA_…|TR_…");
-            assert_eq!(msid.track.as_deref(), Some(track));
+            let (participant, stream) = msid.stream.split_once('|').expect("PA_…|TR_…");
+            let track = msid.track.as_deref().expect("TR_…");
+            assert!(stream == track || named);
             assert!(self.tracks.contains(&(participant.into(), track.into())), "media before its update");
             let mid = section.mid.unwrap().to_string();
             assert_eq!(said.mid_to_track_id.get(&mid).map(String::as_str), Some(track));

@@ -1,0 +1,167 @@
+//! Redundant audio (RFC 2198): taken from who wants it, offered to who knows it, and Opus for the others.
+
+use std::time::Duration;
+
+use codec::Kind;
+use livekit_protocol as proto;
+use proto::signal_request::Message as Ask;
+use rtp::Pt;
+
+use super::world::*;
+use crate::Mode;
+
+/// What a client is told about sending its microphone: names of codecs in order.
+fn told_to_send(world: &mut World, add: proto::AddTrackRequest, sdp: &str) -> Vec<String> {
+    let alice = world.join("alice", Mode::Dual);
+    world.ask(alice, Ask::AddTrack(add));
+    world.ask(alice, Ask::Offer(description("offer", sdp, 1)));
+    let answer = parse(&last(&world.hear(alice), an_answer).sdp);
+    answer.sections[0].rtp.payloads.iter().map(|p| p.name.to_ascii_lowercase()).collect()
+}
+
+fn mime(world: &World, identity: &str) -> String {
+    let participant = world.conference.room.by_identity(identity).unwrap();
+    crate::messages::participant_info(&world.conference.room, participant).tracks[0].mime_type.clone()
+}
+
+/// To the only consumer, G.711 left aside, which follows.
+fn sent(world: &World) -> Vec<(Kind, Pt)> {
+    let (_, _, params) = world.consumers.values().next().unwrap();
+    let modern = params.codecs.iter().filter(|c| matches!(c.codec, Kind::Red | Kind::Opus));
+    modern.map(|c| (c.codec, c.pt)).collect()
+}
+
+/// A client of two connections that answers with `edit` applied to what it is offered; what it is sent.
+fn subscribed(world: &mut World, edit: impl Fn(&mut sdp::Session)) -> Vec<(Kind, Pt)> {
+    let bob = world.join("bob", Mode::Dual);
+    for _ in 0..2 {
+        let offers: Vec<_> = world.hear(bob).iter().filter_map(an_offer).collect();
+        for offer in offers {
+            let mut answer = answer_to(&offer);
+            let mut sdp = parse(&answer.sdp);
+            edit(&mut sdp);
+            answer.sdp = sdp.to_string();
+            world.ask(bob, Ask::Answer(answer));
+        }
+        world.pass(Duration::from_millis(200));
+    }
+    sent(world)
+}
+
+/// One connection: a subscriber whose offer has been edited; what it is sent.
+fn subscribed_single(world: &mut World, sdp: &str) -> Vec<(Kind, Pt)> {
+    let mut request = request(Mode::Single);
+    request.offer = Some(description("offer", sdp, 1));
+    world.join_with(claims("bob"), request);
+    sent(world)
+}
+
+#[test]
+fn redundant_audio_comes_first_and_reaches_who_knows_it() {
+    let mut world = World::new(config());
+    let told = told_to_send(&mut world, microphone(), CHROMIUM_PUBLISHER);
+    assert_eq!(told[..2], ["red", "opus"]);
+    assert_eq!(mime(&world, "alice"), "audio/red");
+    let params = world.producers.values().next().unwrap();
+    assert_eq!((params.codecs[0].codec, params.codecs[0].clock_rate), (Kind::Red, 48_000));
+    assert!(params.codecs[0].nack, "what is lost is asked for again, as with Opus");
+    assert_eq!(subscribed(&mut world, |_| {}), [(Kind::Red, Pt(63)), (Kind::Opus, Pt(111))]);
+}
+
+#[test]
+fn our_own_offer_describes_it_as_rfc_2198_says() {
+    let mut world = World::new(config());
+    told_to_send(&mut world, microphone(), CHROMIUM_PUBLISHER);
+    let bob = world.join("bob", Mode::Dual);
+    let offer = last(&world.hear(bob), an_offer);
+    assert!(offer.sdp.contains("a=rtpmap:63 red/48000/2\r\n"), "{}", offer.sdp);
+    assert!(offer.sdp.contains("a=fmtp:63 111/111\r\n"), "{}", offer.sdp);
+}
+
+#[test]
+fn who_does_not_know_it_gets_opus() {
+    let plain = |sdp: &mut sdp::Session| {
+        for section in &mut sdp.sections {
+            section.rtp.payloads.retain(|p| !p.is("red"));
+        }
+    };
+    let mut world = World::new(config());
+    told_to_send(&mut world, microphone(), CHROMIUM_PUBLISHER);
+    assert_eq!(subscribed(&mut world, plain), [(Kind::Opus, Pt(111))]);
+
+    let mut world = World::new(config());
+    told_to_send(&mut world, microphone(), CHROMIUM_PUBLISHER);
+    let mut offer = parse(CHROMIUM_V1);
+    plain(&mut offer);
+    assert_eq!(subscribed_single(&mut world, &offer.to_string()), [(Kind::Opus, Pt(111))]);
+
+    let mut world = World::new(config());
+    told_to_send(&mut world, microphone(), CHROMIUM_PUBLISHER);
+    assert_eq!(subscribed_single(&mut world, FIREFOX_V1), [(Kind::Opus, Pt(109))]);
+}
+
+#[test]
+fn a_subscribers_own_numbers_are_kept() {
+    let mut world = World::new(config());
+    told_to_send(&mut world, microphone(), CHROMIUM_PUBLISHER);
+    let offer = CHROMIUM_V1
+        .replace("SAVPF 111 63 ", "SAVPF 96 97 ")
+        .replace(":111 ", ":96 ")
+        .replace("a=rtpmap:63 ", "a=rtpmap:97 ")
+        .replace("a=fmtp:63 111/111", "a=fmtp:97 96/96");
+    // In Chromium's offer video has 96 and 97 as well, which a client in one bundle would not do.
+    let mut offer = parse(&offer);
+    offer.sections.retain(|s| s.kind != sdp::Kind::Video);
+    let sent = subscribed_single(&mut world, &offer.to_string());
+    assert_eq!(sent, [(Kind::Red, Pt(97)), (Kind::Opus, Pt(96))]);
+}
+
+#[test]
+fn it_is_not_taken_from_who_disables_it_or_encrypts_end_to_end() {
+    let disabled = proto::AddTrackRequest { disable_red: true, ..microphone() };
+    let encrypted =
+        proto::AddTrackRequest { encryption: proto::encryption::Type::Gcm.into(), ..microphone() };
+    for add in [disabled, encrypted] {
+        let mut world = World::new(config());
+        let told = told_to_send(&mut world, add, CHROMIUM_PUBLISHER);
+        assert!(!told.contains(&"red".to_owned()), "{told:?}");
+        assert_eq!(mime(&world, "alice"), "audio/opus");
+        assert_eq!(subscribed(&mut world, |_| {}), [(Kind::Opus, Pt(111))]);
+    }
+}
+
+#[test]
+fn it_is_not_taken_where_it_is_switched_off_or_before_the_track_is_known() {
+    let mut config = config();
+    config.codecs.retain(|c| *c != Kind::Red);
+    let told = told_to_send(&mut World::new(config), microphone(), CHROMIUM_PUBLISHER);
+    assert_eq!(told[0], "opus");
+
+    let mut world = World::new(super::world::config());
+    let alice = world.join("alice", Mode::Dual);
+    world.ask(alice, Ask::Offer(description("offer", CHROMIUM_PUBLISHER, 1)));
+    let answer = parse(&last(&world.hear(alice), an_answer).sdp);
+    assert!(answer.sections[0].rtp.payloads.iter().all(|p| !p.is("red")));
+    world.ask(alice, Ask::AddTrack(microphone()));
+    assert_eq!(mime(&world, "alice"), "audio/opus");
+    // The next negotiation makes up for it.
+    world.ask(alice, Ask::Offer(description("offer", CHROMIUM_PUBLISHER, 2)));
+    let answer = parse(&last(&world.hear(alice), an_answer).sdp);
+    assert!(answer.sections[0].rtp.payloads[0].is("red"));
+    assert_eq!(world.producers.values().next().unwrap().codecs[0].codec, Kind::Red);
+}
+
+#[test]
+fn redundancy_of_anything_but_opus_is_refused() {
+    for fmtp in ["a=fmtp:63 111/0\r\n", "a=fmtp:63 0/0\r\n", "a=fmtp:63 111/\r\n", "a=fmtp:63 x\r\n", ""] {
+        let sdp = CHROMIUM_PUBLISHER.replace("\r\n", "\n").replace('\n', "\r\n");
+        assert!(sdp.contains("a=fmtp:63 111/111\r\n"));
+        let sdp = sdp.replace("a=fmtp:63 111/111\r\n", fmtp);
+        let told = told_to_send(&mut World::new(config()), microphone(), &sdp);
+        assert_eq!(told[0], "opus", "{fmtp:?}");
+        assert!(!told.contains(&"red".to_owned()), "{fmtp:?}");
+    }
+    // A narrower clock than Opus has.
+    let sdp = CHROMIUM_PUBLISHER.replace("red/48000/2", "red/8000");
+    assert_eq!(told_to_send(&mut World::new(config()), microphone(), &sdp)[0], "opus");
+}

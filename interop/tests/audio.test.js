@@ -1,0 +1,52 @@
+/** Redundant audio (RFC 2198): taken from who sends it, passed on, and taken out for those who do not know it. */
+
+import assert from "node:assert/strict";
+import { after, before, it } from "node:test";
+import { Firefox } from "../harness/firefox.js";
+import { freshRoom, setUp } from "../harness/suite.js";
+import { until } from "../harness/until.js";
+
+const suite = setUp("audio");
+let firefox;
+before(async () => {
+  firefox = await Firefox.launch();
+});
+after(() => firefox?.close());
+
+/**
+ * Chromium's statistics name the codec inside on both ends, but where redundant audio arrives it counts, for nearly every
+ * packet, an old block that it had already: discarded. The server makes none, so they are the sender's.
+ */
+const old = ({ discarded, packets }) => discarded / packets;
+
+async function enough(person, from) {
+  return until(`${person.identity} to have heard ${from} for a while`, async () => {
+    const now = await person.received(from, "microphone");
+    return now?.packets > 150 && now;
+  });
+}
+
+for (const [mode, options] of [
+  ["v1", { singlePeerConnection: true }],
+  ["v0", { singlePeerConnection: false }],
+]) {
+  it(`one Chromium sends redundant audio, another takes it, Firefox gets Opus (${mode})`, async () => {
+    const room = freshRoom("red");
+    const [ada, bob] = await suite.gather(room, ["ada", "bob"], { options });
+    const fox = await firefox.participant(suite.site, "fox");
+    await fox.join(suite.server, room, { options });
+    await ada.call("publishTone", 440, { red: true, forceStereo: false });
+    await Promise.all([bob.hears("ada"), fox.hears("ada")]);
+    assert.ok(old(await enough(bob, "ada")) > 0.5);
+    assert.equal((await enough(fox, "ada")).codec, "audio/opus");
+    await fox.hears("ada");
+    await fox.leave();
+  });
+}
+
+it("who asks for none sends none", async () => {
+  const [ada, bob] = await suite.gather(freshRoom("plain"), ["ada", "bob"]);
+  await ada.call("publishTone", 440, { red: false, forceStereo: false });
+  await bob.hears("ada");
+  assert.ok(old(await enough(bob, "ada")) < 0.2);
+});
