@@ -2,6 +2,7 @@
 
 use clock::Time;
 use peer::{Class, classify};
+use rtp::Ssrc;
 use rtp::ext::AbsSendTime;
 use rtp::rtcp::{Builder, ReportBlock};
 
@@ -18,6 +19,9 @@ const DATAGRAM: usize = 1500;
 
 /// Bytes of a compound before sealing: with the tag it fits IPv6's minimum MTU of 1280.
 const COMPOUND: usize = 1200;
+
+/// Streams that one estimate names.
+const REMB_SSRCS: usize = 64;
 
 /// Report blocks put into one receiver report.
 const BLOCKS: usize = 24;
@@ -193,10 +197,12 @@ impl Router {
         if !by_remb.clone().any(|p| !p.track.transport_cc) {
             return;
         }
-        let ssrcs: Vec<_> =
-            by_remb.flat_map(|p| p.encodings.iter().filter_map(|e| e.receive.ssrc)).take(64).collect();
+        let mut ssrcs = [Ssrc(0); REMB_SSRCS];
+        let known = by_remb.flat_map(|p| p.encodings.iter().filter_map(|e| e.receive.ssrc));
+        let count = ssrcs.iter_mut().zip(known).map(|(place, ssrc)| *place = ssrc).count();
+        let told = ssrcs.get(..count).unwrap_or_default();
         if let Some(bitrate) = peer.reception.remb.poll(now.mono, lost) {
-            compound.add(peer, outbox, |b| b.remb(reporter, bitrate, &ssrcs));
+            compound.add(peer, outbox, |b| b.remb(reporter, bitrate, told));
         }
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct Client {
     /// Packets that would not open: seen before.
     pub(crate) replayed: Vec<Vec<u8>>,
     next_transport_seq: u16,
+    /// Numbers no packets transport-wide.
+    pub(crate) by_remb: bool,
 }
 
 /// A received packet.
@@ -110,6 +112,7 @@ impl Client {
             open: Vec::new(),
             replayed: Vec::new(),
             next_transport_seq: 0,
+            by_remb: false,
         }
     }
 
@@ -175,7 +178,9 @@ impl Client {
         let long = packet.extensions.iter().any(|(_, v)| v.len() > 16);
         let form = if long { Form::TwoByte } else { Form::OneByte };
         let mut writer = Writer::new(&mut buf, &fields, form).unwrap();
-        writer.element(IDS.transport_cc.unwrap(), &self.next_transport_seq.to_be_bytes()).unwrap();
+        if !self.by_remb {
+            writer.element(IDS.transport_cc.unwrap(), &self.next_transport_seq.to_be_bytes()).unwrap();
+        }
         self.next_transport_seq = self.next_transport_seq.wrapping_add(1);
         for (id, value) in packet.extensions {
             writer.element(id.unwrap(), value).unwrap();

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods)] // a test may pick any moment to begin at
 #![allow(clippy::unwrap_used)] // what is not there fails the test
 
+mod allocations;
 mod client;
 mod codecs;
 mod data;

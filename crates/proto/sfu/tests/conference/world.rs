@@ -32,6 +32,18 @@ pub(crate) struct World {
     to_router: VecDeque<(usize, SocketAddr, Vec<u8>)>,
     /// Held back on their way between workers.
     pub(crate) hold_links: bool,
+    /// Clients' transports rest: no checks, no timers, only what a test sends.
+    pub(crate) rest: bool,
+    /// Allocations in all calls into routers so far.
+    pub(crate) allocations: u64,
+}
+
+/// Makes a call into a router and adds what it allocates to `total`.
+fn counted<T>(total: &mut u64, call: impl FnOnce() -> T) -> T {
+    let mut result = None;
+    let info = allocation_counter::measure(|| result = Some(call()));
+    *total += info.count_total;
+    result.unwrap()
 }
 
 pub(crate) fn address_of(worker: usize) -> SocketAddr {
@@ -57,6 +69,8 @@ impl World {
             outboxes: (0..workers).map(|_| Outbox::new(256 << 10)).collect(),
             to_router: VecDeque::new(),
             hold_links: false,
+            rest: false,
+            allocations: 0,
         }
     }
 
@@ -129,13 +143,17 @@ impl World {
     pub(crate) fn settle(&mut self) {
         for _ in 0..1000 {
             let mut moved = false;
-            for n in 0..self.clients.len() {
+            let polled = if self.rest { 0 } else { self.clients.len() };
+            for n in 0..polled {
                 while let Some(datagram) = self.clients[n].poll(self.now) {
                     self.up(n, datagram);
                 }
             }
             while let Some((worker, from, mut datagram)) = self.to_router.pop_front() {
-                self.routers[worker].handle_datagram(self.now, address_of(worker), from, &mut datagram);
+                let router = &mut self.routers[worker];
+                counted(&mut self.allocations, || {
+                    router.handle_datagram(self.now, address_of(worker), from, &mut datagram);
+                });
                 moved = true;
             }
             for worker in 0..self.routers.len() {
@@ -153,7 +171,8 @@ impl World {
         let mut moved = false;
         let mut outbox = std::mem::replace(&mut self.outboxes[worker], Outbox::new(0));
         loop {
-            let more = self.routers[worker].fan_out(now, &mut outbox);
+            let router = &mut self.routers[worker];
+            let more = counted(&mut self.allocations, || router.fan_out(now, &mut outbox));
             self.runs.extend(outbox.runs(64).map(|r| (r.segment, r.count)));
             moved |= self.deliver(&mut outbox);
             if !more {
@@ -161,7 +180,8 @@ impl World {
             }
         }
         loop {
-            let more = self.routers[worker].poll_transmit(now, &mut outbox);
+            let router = &mut self.routers[worker];
+            let more = counted(&mut self.allocations, || router.poll_transmit(now, &mut outbox));
             moved |= self.deliver(&mut outbox);
             if !more {
                 break;
@@ -182,11 +202,16 @@ impl World {
         let mut moved = false;
         while let Some((to, link)) = self.routers[worker].poll_link() {
             assert_ne!(usize::from(to), worker);
-            self.routers[usize::from(to)].handle_link(self.now, worker as u8, link);
+            let router = &mut self.routers[usize::from(to)];
+            counted(&mut self.allocations, || router.handle_link(self.now, worker as u8, link));
             moved = true;
         }
         while let Some((to, batch)) = self.routers[worker].poll_link_packets() {
-            self.routers[usize::from(to)].handle_link_packets(self.now, worker as u8, &batch);
+            let router = &mut self.routers[usize::from(to)];
+            counted(&mut self.allocations, || {
+                router.handle_link_packets(self.now, worker as u8, &batch);
+                drop(batch);
+            });
             moved = true;
         }
         moved
@@ -213,10 +238,10 @@ impl World {
             self.now = self.now.after(Duration::from_millis(1));
             for router in &mut self.routers {
                 if router.poll_timeout().is_some_and(|at| at <= self.now.mono) {
-                    router.handle_timeout(self.now);
+                    counted(&mut self.allocations, || router.handle_timeout(self.now));
                 }
             }
-            for client in &mut self.clients {
+            for client in self.clients.iter_mut().filter(|_| !self.rest) {
                 client.timeout(self.now);
             }
         }
