@@ -1,9 +1,14 @@
-/** Serves the test page: livekit-client from npm and `client/client.js`, bundled once, on a port of its own. */
+/**
+ * Serves the test page: livekit-client from npm and `client/client.js`, bundled once, on a port of its own, and the
+ * worker in which livekit-client encrypts end to end.
+ */
 
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
+const WORKER = new URL("../node_modules/livekit-client/dist/livekit-client.e2ee.worker.js", import.meta.url);
 const HTML = `<!doctype html><meta charset="utf-8"><title>interop</title><body><script src="/client.js"></script>`;
 
 export async function serveSite() {
@@ -15,11 +20,11 @@ export async function serveSite() {
     write: false,
     logLevel: "error",
   });
-  const script = bundle.outputFiles[0].contents;
+  const scripts = { "/client.js": bundle.outputFiles[0].contents, "/e2ee.js": readFileSync(WORKER) };
   const server = createServer((request, response) => {
-    const isScript = request.url === "/client.js";
-    response.writeHead(200, { "content-type": isScript ? "text/javascript" : "text/html" });
-    response.end(isScript ? script : HTML);
+    const script = scripts[request.url];
+    response.writeHead(200, { "content-type": script ? "text/javascript" : "text/html" });
+    response.end(script ?? HTML);
   });
   await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
   return {
