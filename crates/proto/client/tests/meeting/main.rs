@@ -5,4 +5,5 @@
 
 mod loss;
 mod plain;
+mod simulcast;
 mod world;

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use client::{Endpoint, Participant};
 use clock::Time;
+use livekit_protocol as proto;
 use netem::Link;
 use peer::Certificate;
+use proto::signal_response::Message as Told;
 use sfu::{Outbox, Router};
 use signal::{Conference, Input, Join, JoinRequest, Limits, Media, Output, Server, SessionId};
 
@@ -29,6 +31,8 @@ pub(crate) struct World {
     pub(crate) guests: Vec<Guest>,
     link: netem::Config,
     seed: u64,
+    /// Ids of all tracks that were published.
+    tracks: Vec<String>,
 }
 
 pub(crate) struct Guest {
@@ -73,6 +77,7 @@ impl World {
             guests: Vec::new(),
             link,
             seed,
+            tracks: Vec::new(),
         }
     }
 
@@ -119,6 +124,24 @@ impl World {
     /// What the line of those who join from now on does.
     pub(crate) fn set_link(&mut self, link: netem::Config) {
         self.link = link;
+    }
+
+    /// A participant asks for a layer of everything that is published: 0 is the lowest.
+    pub(crate) fn want(&mut self, guest: usize, layer: i32) {
+        let settings = proto::UpdateTrackSettings {
+            track_sids: self.tracks.clone(),
+            quality: layer,
+            ..Default::default()
+        };
+        let message = Some(proto::signal_request::Message::TrackSetting(settings));
+        let request = Box::new(proto::SignalRequest { message });
+        let session = self.guests[guest].session;
+        self.conference.handle(self.now, Input::Request { session, request });
+    }
+
+    /// What a participant has of its first video track.
+    pub(crate) fn video(&self, guest: usize) -> Option<client::VideoStats> {
+        self.guests[guest].participant.stats(self.now).videos.first().copied()
     }
 
     /// Lets time pass.
@@ -199,6 +222,9 @@ impl World {
             moved = true;
             match output {
                 Output::Send { to, message } => {
+                    if let Some(Told::TrackPublished(told)) = &message.message {
+                        self.tracks.extend(told.track.as_ref().map(|track| track.sid.clone()));
+                    }
                     for guest in self.guests.iter_mut().filter(|guest| to.contains(&guest.session)) {
                         guest.participant.handle_signal(now, (*message).clone());
                     }
