@@ -386,6 +386,13 @@ impl Stream {
         self.history.at(index).map(|(headers, _)| headers)
     }
 
+    /// Whether the frame at `index` is one that most readers are at: no further from the live edge than where
+    /// new ones begin.
+    pub fn is_near(&self, index: u64) -> bool {
+        let bound = Ticks::from_duration(self.config.content_latency).max(LEAST_LAG);
+        self.frame(index).is_some_and(|frame| self.newest - frame.dts <= bound)
+    }
+
     /// The stream's clock at the newest frame.
     pub fn newest(&self) -> Ticks {
         self.newest
