@@ -8,7 +8,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
@@ -23,6 +25,11 @@ const TLS_LIMIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 /// Silence after which the system asks whether anybody is there. A player that has paused is not written to.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// From our last word until the far end has closed as well.
+const LINGER: Duration = Duration::from_secs(2);
+/// Read at once while it has not.
+const READ: usize = 4 << 10;
 
 /// A connection that was accepted.
 #[derive(Debug)]
@@ -84,6 +91,21 @@ async fn open(socket: TcpStream, tls: Option<TlsAcceptor>) -> io::Result<Box<dyn
         Ok(accepted) => Ok(Box::new(accepted?)),
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }
+}
+
+/// Closes a connection so that the last word arrives. What the far end still sends is read for a moment: closing on it
+/// would take from the far end what is on the way (RFC 9112 section 9.6).
+pub(crate) async fn close(socket: &mut Box<dyn Socket>) -> io::Result<()> {
+    let farewell = async {
+        socket.shutdown().await?;
+        let mut unheard = BytesMut::with_capacity(READ);
+        while socket.read_buf(&mut unheard).await? > 0 {
+            unheard.clear();
+        }
+        Ok(())
+    };
+    // Whoever goes on talking is cut off.
+    tokio::time::timeout(LINGER, farewell).await.unwrap_or(Ok(()))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::info;
 use vhost::{Protocol, Query};
 
-use crate::accept::{Arrival, accept};
+use crate::accept::{Arrival, accept, close};
 use crate::fan::{Form, Seat, Socket};
 use crate::{Desk, Playing, Refused, Visit};
 use head::Head;
@@ -71,7 +71,7 @@ async fn connection(desk: Desk, mut arrival: Arrival) -> std::io::Result<()> {
             _ => answer(socket, 405, "GET, HEAD or OPTIONS\n", is_kept).await?,
         }
         if !is_kept {
-            return in_time(WRITE_LIMIT, arrival.socket.shutdown()).await;
+            return close(&mut arrival.socket).await;
         }
     }
 }
@@ -244,9 +244,10 @@ async fn answer(socket: &mut Box<dyn Socket>, status: u16, text: &str, is_kept: 
     let head = format!("HTTP/1.1 {status} {reason}\r\n{body}{OPEN}{connection}\r\n{text}");
     let write = async {
         socket.write_all(head.as_bytes()).await?;
-        if is_kept { socket.flush().await } else { socket.shutdown().await }
+        socket.flush().await
     };
-    in_time(WRITE_LIMIT, write).await
+    in_time(WRITE_LIMIT, write).await?;
+    if is_kept { Ok(()) } else { close(socket).await }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info};
 use vhost::{Protocol, Query};
 
-use crate::accept::{Arrival, accept};
+use crate::accept::{Arrival, accept, close};
 use crate::fan::{Form, Seat, Socket};
 use crate::feed::feed;
 use crate::{Desk, Publishing, Refused, Visit};
@@ -124,7 +124,7 @@ impl Connection {
         };
         self.server.refuse(refusal, &refused.to_string());
         let _ = self.flush().await;
-        let _ = self.arrival.socket.shutdown().await;
+        let _ = close(&mut self.arrival.socket).await;
         refused.into()
     }
 
@@ -179,7 +179,7 @@ impl Connection {
     async fn send_away(&mut self, why: &'static str) -> Gone {
         self.server.end(why);
         let _ = self.flush().await;
-        let _ = self.arrival.socket.shutdown().await;
+        let _ = close(&mut self.arrival.socket).await;
         Gone::Over(why)
     }
 

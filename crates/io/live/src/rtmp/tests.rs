@@ -382,3 +382,22 @@ async fn tags_that_are_none_are_left_out_and_what_follows_is_played() {
     }
     assert_eq!(numbers[0], 0, "{numbers:?}");
 }
+
+#[tokio::test]
+async fn who_is_sent_away_may_finish_its_sentence() {
+    let desk = desk(|_| {});
+    let address = served(&desk).await;
+    let mut first = Peer::connect(address, "live/demo", Purpose::Publish).await;
+    first.started().await;
+    let mut second = Peer::connect(address, "live/demo", Purpose::Publish).await;
+    second.started().await;
+    assert!(matches!(first.said().await, Some(client::Event::Ended { .. })));
+    assert_eq!(first.said().await, None);
+    // More than a moment after the last word: a connection that is gone would say so with the second frame.
+    for n in 0..20 {
+        first.send(n);
+        let bytes = first.client.take_output();
+        first.socket.write_all(&bytes).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+}
