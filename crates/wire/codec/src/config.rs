@@ -8,10 +8,12 @@
 mod audio;
 mod name;
 mod picture;
+mod samples;
 #[cfg(test)]
 mod tests;
 
 pub use name::name;
+pub use samples::samples;
 
 use crate::{Kind, Malformed};
 

@@ -14,6 +14,7 @@ pub mod config;
 pub mod h264;
 pub mod h265;
 mod kind;
+pub mod mp3;
 pub mod opus;
 pub mod red;
 mod summary;

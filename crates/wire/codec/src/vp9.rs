@@ -1,5 +1,6 @@
-//! VP9: payload descriptor, RFC 9628 section 4.2.
+//! VP9: payload descriptor, RFC 9628 section 4.2, and the size of a key frame.
 
+use crate::bits::Bits;
 use crate::{Malformed, Summary, byte};
 
 /// A payload descriptor.
@@ -181,9 +182,52 @@ fn reference_indices(payload: &[u8], mut at: usize) -> Result<usize, Malformed> 
     Ok(at)
 }
 
+/// Width and height of a key frame, out of its uncompressed header (VP9 bitstream specification section 6.2).
+pub fn size(frame: &[u8]) -> Result<(u32, u32), Malformed> {
+    let mut bits = Bits::new(frame);
+    if bits.bits(2)? != 2 {
+        return Err(Malformed::Forbidden);
+    }
+    let profile = bits.bits(1)? | bits.bits(1)? << 1;
+    if profile == 3 {
+        bits.skip(1)?;
+    }
+    // show_existing_frame, frame_type, show_frame, error_resilient_mode; behind them the sync code.
+    let (shows_other, is_not_key) = (bits.bit()?, bits.bit()?);
+    bits.skip(2)?;
+    if shows_other || is_not_key || bits.bits(24)? != 0x49_8342 {
+        return Err(Malformed::Forbidden);
+    }
+    if profile >= 2 {
+        bits.skip(1)?;
+    }
+    // color_config: of sRGB there is no range, and subsampling only in the odd profiles.
+    let is_rgb = bits.bits(3)? == 7;
+    bits.skip(match (is_rgb, profile & 1) {
+        (false, 0) => 1,
+        (false, _) => 4,
+        (true, 0) => 0,
+        (true, _) => 1,
+    })?;
+    Ok((bits.bits(16)? + 1, bits.bits(16)? + 1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_frame_has_a_size() {
+        // The first bytes of FFmpeg 5.1 with libvpx-vp9: `-f lavfi -i testsrc=s=642x362 -c:v libvpx-vp9`.
+        const KEY: [u8; 9] = [0x82, 0x49, 0x83, 0x42, 0x00, 0x28, 0x10, 0x16, 0x96];
+        assert_eq!(size(&KEY), Ok((642, 362)));
+        for cut in 0..9 {
+            assert_eq!(size(&KEY[..cut]), Err(Malformed::Truncated));
+        }
+        // Not a key frame, and not VP9 at all.
+        assert_eq!(size(&[0x86, 0, 0x40, 0x92, 0x88]), Err(Malformed::Forbidden));
+        assert_eq!(size(b"hello"), Err(Malformed::Forbidden));
+    }
 
     /// Made by hand after RFC 9628 section 4.2: I L B V; 15-bit picture id 0x0102; TID 0 U SID 0;
     /// TL0PICIDX 4; structure with two layers (320x180, 640x360) and one picture of the group with one

@@ -21,7 +21,7 @@ pub(super) fn object_type(bits: &mut Bits<'_>) -> Result<u32, Malformed> {
     }
 }
 
-fn rate(bits: &mut Bits<'_>) -> Result<u32, Malformed> {
+pub(super) fn rate(bits: &mut Bits<'_>) -> Result<u32, Malformed> {
     match bits.bits(4)? {
         15 => bits.bits(24),
         index => RATES.get(index as usize).copied().ok_or(Malformed::Forbidden),

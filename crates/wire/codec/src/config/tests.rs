@@ -90,6 +90,23 @@ fn sound_counts_its_extensions_however_they_are_told() {
 }
 
 #[test]
+fn blocks_of_sound_have_a_length() {
+    assert_eq!(samples(Kind::Aac, &[0x12, 0x10], &[]), Ok((1024, 44_100)));
+    // GASpecificConfig's frameLengthFlag.
+    assert_eq!(samples(Kind::Aac, &[0x12, 0x14], &[]), Ok((960, 44_100)));
+    // HE-AAC: the core.
+    assert_eq!(samples(Kind::Aac, &[0x2b, 0x92, 0x08, 0x00], &[]), Ok((1024, 22_050)));
+    // CELT, 20 ms, one frame; two of 10 ms.
+    assert_eq!(samples(Kind::Opus, &[], &[0xfc, 1, 2]), Ok((960, 48_000)));
+    assert_eq!(samples(Kind::Opus, &[], &[0xf5, 1, 2]), Ok((960, 48_000)));
+    assert_eq!(samples(Kind::Mp3, &[], &[0xff, 0xfb, 0x90, 0x64]), Ok((1152, 44_100)));
+    assert_eq!(samples(Kind::Aac, &[0x17, 0x80, 0, 0, 0], &[]), Err(Malformed::Forbidden), "a rate of 0");
+    assert_eq!(samples(Kind::Aac, &[0x12], &[]), Err(Malformed::Truncated));
+    assert_eq!(samples(Kind::Opus, &[], &[]), Err(Malformed::Truncated));
+    assert_eq!(samples(Kind::H264, &[], &[]), Err(Malformed::Forbidden));
+}
+
+#[test]
 fn names_are_those_of_rfc_6381() {
     let cases: [(Kind, &[u8], &str); 7] = [
         (Kind::Aac, &[0x12, 0x10], "mp4a.40.2"),
@@ -141,7 +158,7 @@ proptest! {
     #[test]
     fn no_record_panics(mut bytes in proptest::collection::vec(any::<u8>(), 0..96), which in 0..3_usize) {
         for kind in [Kind::H264, Kind::H265, Kind::Av1, Kind::Aac, Kind::Opus, Kind::Vp9, Kind::Mp3] {
-            let _ = (format(kind, &bytes), name(kind, &bytes));
+            let _ = (format(kind, &bytes), name(kind, &bytes), samples(kind, &bytes, &bytes));
         }
         // Behind a true beginning, so that what is deep is reached.
         let (kind, true_one) = [(Kind::H264, H264[0].0), (Kind::H265, H265[0].0), (Kind::Av1, AV1)][which];
