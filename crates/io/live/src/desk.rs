@@ -33,7 +33,7 @@ pub enum Refused {
     Access(#[from] Refusal),
     #[error("refused by the operator's server")]
     Callback,
-    #[error("its codecs have no place in HLS here")]
+    #[error("its codecs have no place in these segments; index.m3u8 leads to others, if there are any")]
     Codecs,
     #[error(transparent)]
     Publish(#[from] PublishError),

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use media::{Frame, Picture, Shape, Ticks, Track, TrackId};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use vhost::{App, Directory, Domain, Policy, Protocol, Query};
 
 use crate::{Config, Desk, Publishing, Visit};
@@ -65,4 +66,48 @@ pub(crate) fn picture(n: i64, len: usize) -> Frame {
 /// Which picture a payload is of.
 pub(crate) fn number(frame: &Frame) -> i64 {
     i64::from_be_bytes(frame.payload[..8].try_into().unwrap())
+}
+
+/// A player of HLS on one connection.
+pub(crate) struct Browser {
+    socket: TcpStream,
+    bytes: BytesMut,
+}
+
+impl Browser {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        Self { socket: TcpStream::connect(address).await.unwrap(), bytes: BytesMut::new() }
+    }
+
+    /// Status, head and body.
+    pub(crate) async fn get(&mut self, target: &str) -> (u16, String, Vec<u8>) {
+        self.socket.write_all(format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes()).await.unwrap();
+        let end = loop {
+            if let Some(at) = self.bytes.windows(4).position(|end| end == b"\r\n\r\n") {
+                break at + 4;
+            }
+            self.more().await;
+        };
+        let head = String::from_utf8(self.bytes.split_to(end).to_vec()).unwrap();
+        let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
+        let length: usize = length.parse().unwrap();
+        while self.bytes.len() < length {
+            self.more().await;
+        }
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, head, self.bytes.split_to(length).to_vec())
+    }
+
+    async fn more(&mut self) {
+        let read = tokio::time::timeout(PATIENCE, self.socket.read_buf(&mut self.bytes)).await;
+        assert!(read.unwrap().unwrap() > 0, "closed");
+    }
+
+    /// A media playlist, or the one that leads to others.
+    pub(crate) async fn playlist(&mut self, file: &str) -> String {
+        let (status, head, body) = self.get(&format!("/live/demo/{file}")).await;
+        assert_eq!(status, 200, "{head}");
+        assert!(head.contains("Content-Type: application/vnd.apple.mpegurl\r\n"), "{head}");
+        String::from_utf8(body).unwrap()
+    }
 }

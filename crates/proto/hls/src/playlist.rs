@@ -1,110 +1,150 @@
-//! What a playlist says (RFC 8216 section 4.3, rfc8216bis section 4.4).
+//! What a media playlist says (RFC 8216 section 4.3, rfc8216bis section 4.4).
 
 use std::fmt::Write as _;
 
 use media::Ticks;
 
+use crate::date::date;
 use crate::segment::{Part, Segment};
-use crate::segmenter::Segmenter;
+use crate::{Container, File, Segmenter, Variant};
 
 /// A player of parts stays this many of them behind the live edge; at least three are asked for (rfc8216bis
 /// section 4.4.3.8).
 const HOLD_BACK: f64 = 3.0;
+/// Target durations behind the live edge at which a delta update may leave out; at least six (ibid.).
+const SKIP_TARGETS: u64 = 6;
+
+/// What of a playlist is not the stream's.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Page<'a> {
+    /// Put behind every address: parameters, with a token for example.
+    pub suffix: &'a str,
+    /// Leave out what the player has.
+    pub skip: bool,
+    /// The other renditions, each with the last segment and part that its playlist has.
+    pub reports: &'a [(Variant, u64, Option<usize>)],
+}
 
 impl Segmenter {
-    /// The playlist as it is now. `suffix` is put behind every address: parameters, with a token for example.
-    pub fn playlist(&self, suffix: &str) -> String {
-        let listed = self.listed();
-        let first = self.segments.len().saturating_sub(listed);
-        let target = self.config.max_segment.as_secs_f64().ceil();
+    /// The playlist as it is now.
+    pub fn playlist(&self, page: &Page<'_>) -> String {
         let parts = self.part_target.filter(|_| self.config.low_latency).map(seconds);
+        let skipped = if page.skip && self.config.low_latency { self.skippable() } else { 0 };
+        let version = match (skipped, self.variant.container) {
+            (1.., _) => 9,
+            (_, Container::Fmp4) => 6,
+            _ if parts.is_some() => 6,
+            _ => 3,
+        };
+        let target = self.config.target();
         let mut out = String::with_capacity(4096);
         // Writing to a string cannot fail.
-        let _ = write!(out, "#EXTM3U\n#EXT-X-VERSION:{}\n", if parts.is_some() { 9 } else { 3 });
-        let _ = writeln!(out, "#EXT-X-TARGETDURATION:{target}");
+        let _ = write!(out, "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{target}\n");
         if let Some(part) = parts {
-            let hold_back = part * HOLD_BACK;
+            let (hold_back, skip_until) = (part * HOLD_BACK, target * SKIP_TARGETS);
             let _ = writeln!(
                 out,
-                "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={hold_back:.3}\n\
-                 #EXT-X-PART-INF:PART-TARGET={part:.3}"
+                "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={hold_back:.3},\
+                 CAN-SKIP-UNTIL={skip_until}\n#EXT-X-PART-INF:PART-TARGET={part:.3}"
             );
         }
-        let sequence = self.segments.get(first).map_or(self.position().segment, |segment| segment.sequence);
+        let first = self.window.list().next();
+        let sequence = first.map_or(self.position().segment, |segment| segment.sequence);
         let _ = writeln!(out, "#EXT-X-MEDIA-SEQUENCE:{sequence}");
-        if self.lost_discontinuities > 0 {
-            let _ = writeln!(out, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", self.lost_discontinuities);
+        if self.window.lost_discontinuities > 0 {
+            let _ = writeln!(out, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", self.window.lost_discontinuities);
         }
-        for segment in self.segments.iter().skip(first) {
-            head(segment, &mut out);
-            list_parts(segment, suffix, &mut out);
-            let _ =
-                writeln!(out, "#EXTINF:{:.5},\n{}.ts{suffix}", seconds(segment.duration), segment.sequence);
+        let current = self.current.as_ref().map(|current| &current.segment);
+        if self.window.list().map(|segment| &**segment).chain(current).all(|segment| segment.is_independent) {
+            out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
         }
-        if let Some(current) = self.current.as_ref().filter(|current| current.segment.lists_parts) {
-            let segment = &current.segment;
-            head(segment, &mut out);
-            list_parts(segment, suffix, &mut out);
-            let (sequence, next) = (segment.sequence, segment.parts.len());
-            let _ = writeln!(out, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{sequence}.{next}.ts{suffix}\"");
+        if skipped > 0 {
+            let _ = writeln!(out, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}");
+        }
+        self.put_segments(page, skipped, &mut out);
+        for (variant, segment, part) in page.reports.iter().filter(|_| parts.is_some()) {
+            let uri = File::Playlist(*variant);
+            let _ = write!(out, "#EXT-X-RENDITION-REPORT:URI=\"{uri}{}\",LAST-MSN={segment}", page.suffix);
+            let _ = match part {
+                Some(part) => writeln!(out, ",LAST-PART={part}"),
+                None => writeln!(out),
+            };
         }
         out
     }
-}
 
-fn head(segment: &Segment, out: &mut String) {
-    if segment.is_discontinuous {
-        out.push_str("#EXT-X-DISCONTINUITY\n");
+    fn put_segments(&self, page: &Page<'_>, skipped: usize, out: &mut String) {
+        let mut map = None;
+        for (at, segment) in self.window.list().enumerate() {
+            let has_other_map = map.replace(segment.map) != Some(segment.map);
+            if at < skipped {
+                continue;
+            }
+            self.put_head(segment, has_other_map, page, out);
+            self.put_parts(segment, page, out);
+            let file = File::Segment(self.variant, segment.sequence);
+            let duration = seconds(segment.duration);
+            let _ = writeln!(out, "#EXTINF:{duration:.5},\n{file}{}", page.suffix);
+        }
+        let current = self.current.as_ref().map(|current| &current.segment);
+        if let Some(segment) = current.filter(|segment| segment.lists_parts) {
+            // What it needs is known with its first part.
+            if !segment.parts.is_empty() {
+                self.put_head(segment, map != Some(segment.map), page, out);
+            }
+            self.put_parts(segment, page, out);
+            let file = File::Part(self.variant, segment.sequence, segment.parts.len());
+            let _ = writeln!(out, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{file}{}\"", page.suffix);
+        }
     }
-    let _ = writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", date(segment.date));
-}
 
-fn list_parts(segment: &Segment, suffix: &str, out: &mut String) {
-    if !segment.lists_parts {
-        return;
+    fn put_head(&self, segment: &Segment, has_other_map: bool, page: &Page<'_>, out: &mut String) {
+        if segment.is_discontinuous {
+            out.push_str("#EXT-X-DISCONTINUITY\n");
+        }
+        if let Some(id) = segment.map.filter(|_| has_other_map) {
+            let file = File::Init(self.variant, id);
+            let _ = writeln!(out, "#EXT-X-MAP:URI=\"{file}{}\"", page.suffix);
+        }
+        let _ = writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", date(segment.date));
     }
-    for (index, Part { duration, is_independent, .. }) in segment.parts.iter().enumerate() {
-        let independent = if *is_independent { ",INDEPENDENT=YES" } else { "" };
-        let (sequence, duration) = (segment.sequence, seconds(*duration));
-        let _ = writeln!(
-            out,
-            "#EXT-X-PART:DURATION={duration:.5},URI=\"{sequence}.{index}.ts{suffix}\"{independent}"
-        );
+
+    fn put_parts(&self, segment: &Segment, page: &Page<'_>, out: &mut String) {
+        if !segment.lists_parts {
+            return;
+        }
+        for (index, Part { duration, is_independent, .. }) in segment.parts.iter().enumerate() {
+            let independent = if *is_independent { ",INDEPENDENT=YES" } else { "" };
+            let (file, suffix) = (File::Part(self.variant, segment.sequence, index), page.suffix);
+            let duration = seconds(*duration);
+            let _ = writeln!(out, "#EXT-X-PART:DURATION={duration:.5},URI=\"{file}{suffix}\"{independent}");
+        }
+    }
+
+    /// How many of the listed segments a player has that asks for what is new.
+    fn skippable(&self) -> usize {
+        let boundary =
+            Ticks::from_duration(std::time::Duration::from_secs(self.config.target() * SKIP_TARGETS));
+        let current = self.current.as_ref().map(|current| &current.segment.parts);
+        let growing = current.into_iter().flatten().fold(Ticks(0), |sum, part| sum + part.duration);
+        let mut behind = self.window.list().fold(growing, |sum, segment| sum + segment.duration);
+        let is_old = |segment: &&std::sync::Arc<Segment>| {
+            behind = behind - segment.duration;
+            behind > boundary
+        };
+        self.window.list().take_while(is_old).count()
+    }
+
+    /// The last segment that the playlist has, and its last part if it has parts: what playlists of other
+    /// renditions report.
+    pub fn last(&self) -> Option<(u64, Option<usize>)> {
+        let current = self.current.as_ref().map(|current| &current.segment);
+        let current = current.filter(|segment| segment.lists_parts && !segment.parts.is_empty());
+        let last = current.or_else(|| self.window.list().next_back().map(|segment| &**segment))?;
+        Some((last.sequence, last.parts.len().checked_sub(1).filter(|_| last.lists_parts)))
     }
 }
 
 fn seconds(ticks: Ticks) -> f64 {
     ticks.0 as f64 / Ticks::PER_SECOND as f64
-}
-
-/// Milliseconds since 1970 as ISO 8601 has them. Days to a date: Howard Hinnant, "chrono-compatible low-level
-/// date algorithms", `civil_from_days`.
-fn date(millis: i64) -> String {
-    let days = millis.div_euclid(86_400_000);
-    let of_day = millis.rem_euclid(86_400_000);
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let (hours, minutes) = (of_day / 3_600_000, of_day / 60_000 % 60);
-    let (seconds, millis) = (of_day / 1000 % 60, of_day % 1000);
-    format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{millis:03}Z")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::date;
-
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        assert_eq!(date(0), "1970-01-01T00:00:00.000Z");
-        assert_eq!(date(951_782_400_001), "2000-02-29T00:00:00.001Z");
-        assert_eq!(date(1_700_000_000_000), "2023-11-14T22:13:20.000Z");
-        assert_eq!(date(1_709_251_199_999), "2024-02-29T23:59:59.999Z");
-    }
 }

@@ -24,6 +24,10 @@ pub struct Segment {
     pub is_independent: bool,
     /// When its first frame came, in milliseconds since 1970.
     pub date: i64,
+    /// The initialisation that it needs, where its container has such things.
+    pub map: Option<u64>,
+    /// Frames of the track that it is cut by.
+    pub frames: u32,
     /// Its bytes, one part behind the other.
     pub parts: Vec<Part>,
     /// Whether players may be told of its parts.

@@ -1,15 +1,14 @@
 //! From frames to segments and parts.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use codec::Kind;
-use container::ts::{Medium, Muxer, adts_header, annex_b};
-use media::{Frame, Headers, Ticks, TrackId};
+use bytes::Bytes;
+use media::{Frame, Headers, Ticks, Track};
 
-use crate::{Part, Segment};
+use crate::packer::Packer;
+use crate::window::Window;
+use crate::{Part, Position, Segment, Tracks, Variant};
 
 /// Frames from which the frame rate is learned, which parts are made to fit.
 const LEARN: usize = 8;
@@ -17,9 +16,17 @@ const LEARN: usize = 8;
 const MAX_HELD: usize = 120;
 /// What milliseconds are rounded to, in either direction, over a part.
 const ROUNDING: Ticks = Ticks(450);
-/// Segments are kept after they have left the playlist, for those who read late: as many again (RFC 8216
-/// section 6.2.2).
-const KEPT: usize = 2;
+/// Playlists tell the longest part in milliseconds.
+const MILLI: i64 = Ticks::PER_SECOND / 1000;
+/// Pictures that have not come for so long, and for so many of their usual distances, have stopped: sound is cut
+/// alone until they return.
+const STALLED: Ticks = Ticks(2 * Ticks::PER_SECOND);
+const STALLED_STEPS: i64 = 3;
+/// A segment may be longer than playlists say as long as it is rounded to the same second (RFC 8216 section
+/// 4.3.3.1).
+const OVERTIME: Ticks = Ticks(Ticks::PER_SECOND * 49 / 100);
+/// Bytes of segments that are kept for one playlist: three times the longest segment, twice, at 28 Mbit/s.
+const MAX_BYTES: usize = 256 << 20;
 
 /// How a stream is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,33 +43,36 @@ pub struct Config {
     pub low_latency: bool,
 }
 
-/// How far a playlist goes: what a player that waits for more waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Position {
-    /// The segment that is being made.
-    pub segment: u64,
-    /// Its parts that are there.
-    pub parts: usize,
+impl Config {
+    /// `EXT-X-TARGETDURATION`: whole seconds, the same for all of a playlist's life.
+    pub(crate) fn target(&self) -> u64 {
+        self.max_segment.as_secs() + u64::from(self.max_segment.subsec_nanos() > 0)
+    }
 }
 
-/// See the crate's description.
+/// One media playlist of a stream, and the files in it.
 #[derive(Debug)]
 pub struct Segmenter {
     pub(crate) config: Config,
-    headers: Option<Arc<Headers>>,
-    muxer: Option<Muxer>,
-    pub(crate) segments: VecDeque<Arc<Segment>>,
-    /// Segments with a discontinuity that have left the playlist.
-    pub(crate) lost_discontinuities: u64,
-    /// The last of them.
-    last_left: Option<u64>,
+    pub(crate) variant: Variant,
+    pub(crate) tracks: Tracks,
+    packer: Option<Packer>,
+    /// Whether the stream's tracks are known.
+    has_tracks: bool,
+    pub(crate) window: Window,
     pub(crate) current: Option<Current>,
+    first_sequence: u64,
     next_sequence: u64,
     is_discontinuous: bool,
+    /// The initialisation that the present tracks have.
+    map: Option<u64>,
     /// The first frames, until it is known how long frames are.
-    pub(crate) held: Vec<(i64, Frame)>,
+    held: Vec<(i64, Frame)>,
     /// What parts are at most.
     pub(crate) part_target: Option<Ticks>,
+    /// The usual distance of two frames of the leading track.
+    step: Ticks,
+    /// The last of them.
     last: Option<Ticks>,
 }
 
@@ -71,61 +81,80 @@ pub struct Segmenter {
 pub(crate) struct Current {
     pub(crate) segment: Segment,
     start: Ticks,
-    /// The part that is being made.
-    part: BytesMut,
     part_start: Ticks,
     part_is_independent: bool,
 }
 
 impl Segmenter {
-    pub fn new(config: Config) -> Self {
+    /// Its first segment is the `first`th. A stream that is cut anew needs greater numbers than before: files of
+    /// the same name are taken for the same, by players and by whatever stands between.
+    pub fn new(config: Config, variant: Variant, first: u64) -> Self {
+        // Three target durations, in any case (RFC 8216 section 6.2.2).
+        let length = Ticks::from_duration(Duration::from_secs(config.target().saturating_mul(3)));
         Self {
             config,
-            headers: None,
-            muxer: None,
-            segments: VecDeque::new(),
-            lost_discontinuities: 0,
-            last_left: None,
+            variant,
+            tracks: Tracks::default(),
+            packer: None,
+            has_tracks: false,
+            window: Window::new(config.window, length, MAX_BYTES),
             current: None,
-            next_sequence: 0,
+            first_sequence: first,
+            next_sequence: first,
             is_discontinuous: false,
+            map: None,
             held: Vec::new(),
             part_target: None,
+            step: Ticks(0),
             last: None,
         }
     }
 
     /// The tracks of what follows.
-    pub fn set_headers(&mut self, headers: Arc<Headers>) {
-        let before = self.headers.replace(headers.clone());
-        let codec = |track: Option<&media::Track>| track.map(|track| track.codec);
-        let codecs = |headers: &Headers| (codec(headers.video()), codec(headers.audio()));
-        let is_same = before.as_ref().is_some_and(|before| codecs(before) == codecs(&headers));
-        let begins_anew = before.as_ref().is_some_and(|before| before.generation != headers.generation);
-        if is_same && !begins_anew {
+    pub fn set_headers(&mut self, headers: &Arc<Headers>) {
+        let tracks = Tracks::of(headers, self.variant.rendition);
+        if self.has_tracks && self.tracks.goes_on(&tracks) {
+            // A picture's size that has become known changes nothing for decoders.
+            self.tracks = tracks;
             return;
         }
-        if let Some(at) = self.last.filter(|_| before.is_some()) {
-            self.finish_segment(at);
-        }
-        self.is_discontinuous |= before.is_some();
-        self.held.clear();
-        let (video, audio) = codecs(&headers);
-        self.muxer = Muxer::new(video, audio);
+        self.end_run();
+        self.packer = Packer::new(self.variant.container, &tracks);
+        self.tracks = tracks;
+        self.has_tracks = true;
     }
 
-    /// Whether the stream's codecs are known and none of them has a place in segments.
+    /// Frames were left out before those that follow.
+    pub fn gap(&mut self) {
+        self.end_run();
+        self.packer = Packer::new(self.variant.container, &self.tracks);
+    }
+
+    /// What was does not go on.
+    fn end_run(&mut self) {
+        if let Some(last) = self.last.take() {
+            self.finish_segment(last + self.step);
+        }
+        self.is_discontinuous = self.next_sequence > self.first_sequence;
+        self.held.clear();
+        self.map = None;
+    }
+
+    /// Whether the stream's tracks are known and something among them has no place in the container.
     pub fn is_refused(&self) -> bool {
-        self.headers.is_some() && self.muxer.is_none()
+        self.has_tracks && self.packer.is_none()
     }
 
     /// The next frame, which came at `unix` milliseconds since 1970.
     pub fn push(&mut self, unix: i64, frame: &Frame) {
+        if self.packer.is_none() {
+            return;
+        }
         if self.part_target.is_some() {
             return self.place(unix, frame);
         }
-        let Some((leading, _)) = self.leading() else { return };
         self.held.push((unix, frame.clone()));
+        let Some(leading) = self.tracks.leader().map(|track| track.id) else { return };
         let times = self.held.iter().filter(|(_, frame)| frame.track == leading).map(|(_, frame)| frame.dts);
         let times: Vec<Ticks> = times.collect();
         let steps = times.windows(2).filter_map(|pair| pair.first().zip(pair.last()));
@@ -137,64 +166,68 @@ impl Segmenter {
         let part = Ticks::from_duration(self.config.part).0;
         let step = steps.get(steps.len() / 2).copied().unwrap_or(part).max(1);
         let frames = ((part + step / 2) / step).max(1);
-        self.part_target = Some(Ticks(frames * step) + ROUNDING);
+        self.step = Ticks(step);
+        self.part_target = Some(Ticks((frames * step + ROUNDING.0 + MILLI - 1) / MILLI * MILLI));
         for (unix, frame) in std::mem::take(&mut self.held) {
             self.place(unix, &frame);
         }
     }
 
-    /// The track that segments are cut by: pictures, or sound where there are none; and whether it is
-    /// pictures.
-    fn leading(&self) -> Option<(TrackId, bool)> {
-        let (headers, muxer) = (self.headers.as_ref()?, self.muxer.as_ref()?);
-        let video = headers.video().filter(|_| muxer.has(Medium::Video)).map(|track| (track.id, true));
-        video.or_else(|| headers.audio().map(|track| (track.id, false)))
-    }
-
     fn place(&mut self, unix: i64, frame: &Frame) {
-        let Some(headers) = self.headers.clone() else { return };
-        let Some((leading, is_video)) = self.leading() else { return };
-        let medium = if frame.track == leading {
-            self.lead(unix, frame, is_video);
-            if is_video { Medium::Video } else { Medium::Audio }
-        } else if headers.audio().is_some_and(|track| track.id == frame.track) {
-            Medium::Audio
-        } else {
-            return;
-        };
-        let Some(data) = elementary(&headers, frame) else { return };
-        let (Some(current), Some(muxer)) = (&mut self.current, &mut self.muxer) else { return };
-        if muxer.has(medium) {
-            muxer.frame(medium, frame.key, frame.dts.0, frame.pts.0, &data, &mut current.part);
+        let Some(track) = self.tracks.get(frame.track) else { return };
+        let (is_video, has_video) = (track.is_video(), self.tracks.video.is_some());
+        let leads = is_video || !has_video;
+        let patience = STALLED.max(Ticks(self.step.0.saturating_mul(STALLED_STEPS)));
+        if leads || self.last.is_some_and(|last| frame.dts - last > patience) {
+            self.lead(unix, frame, leads);
         }
+        let Some(current) = &mut self.current else { return };
+        current.segment.frames += u32::from(leads);
+        let (Some(track), Some(packer)) = (self.tracks.get(frame.track), &mut self.packer) else { return };
+        packer.push(track, frame);
     }
 
-    /// Cuts before a frame, if it is time.
-    fn lead(&mut self, unix: i64, frame: &Frame, is_video: bool) {
+    /// Cuts before a frame, if it is time. `leads`: it is of the track that is cut by, and not sound that goes on
+    /// while pictures have stopped.
+    fn lead(&mut self, unix: i64, frame: &Frame, leads: bool) {
         let at = frame.dts;
+        let step = self.last.map_or(Ticks(0), |last| at - last);
+        let max = Ticks::from_duration(self.config.max_segment);
         if let Some(current) = &self.current {
             let length = at - current.start;
             let is_due = frame.key && length >= Ticks::from_duration(self.config.segment);
             // One more frame would make it longer than playlists say.
-            let step = self.last.map_or(Ticks(0), |last| at - last);
-            let is_over = length + step > Ticks::from_duration(self.config.max_segment);
-            if is_due || is_over {
+            let is_over = length + if leads { step } else { Ticks(0) } > max;
+            if length > max + OVERTIME {
+                // A gap so long that no segment may span it.
+                self.end_run();
+                self.packer = Packer::new(self.variant.container, &self.tracks);
+            } else if is_due || is_over {
                 self.finish_segment(at);
-            } else if self.part_target.is_some_and(|target| at + step - current.part_start > target) {
-                self.finish_part(at, frame.key);
+            } else if self.part_target.is_some_and(|target| {
+                let next = if leads { step } else { Ticks(0) };
+                at + next - current.part_start > target
+            }) {
+                self.finish_part(at, frame.key && leads);
+                if let Some(packer) = &mut self.packer {
+                    packer.begin_part();
+                }
             }
         }
-        self.last = Some(at);
-        // The first one of all begins where decoding can.
-        if self.current.is_none() && (frame.key || !is_video || self.next_sequence > 0) {
+        if leads {
+            self.last = Some(at);
+        }
+        // What is first begins where decoding can.
+        let has_begun = self.next_sequence > self.first_sequence && !self.is_discontinuous;
+        let can_begin = leads && (frame.key || has_begun);
+        if self.current.is_none() && (can_begin || (!leads && has_begun)) {
             self.begin(unix, frame);
         }
     }
 
     fn begin(&mut self, unix: i64, frame: &Frame) {
-        let mut part = BytesMut::new();
-        if let Some(muxer) = &mut self.muxer {
-            muxer.tables(&mut part);
+        if let Some(packer) = &mut self.packer {
+            packer.begin_part();
         }
         let segment = Segment {
             sequence: self.next_sequence,
@@ -202,6 +235,8 @@ impl Segmenter {
             is_discontinuous: std::mem::take(&mut self.is_discontinuous),
             is_independent: frame.key,
             date: unix,
+            map: None,
+            frames: 0,
             parts: Vec::new(),
             lists_parts: self.config.low_latency,
         };
@@ -209,7 +244,6 @@ impl Segmenter {
         self.current = Some(Current {
             segment,
             start: frame.dts,
-            part,
             part_start: frame.dts,
             part_is_independent: frame.key,
         });
@@ -217,50 +251,36 @@ impl Segmenter {
 
     /// Ends the part that is being made, at `at`, before a frame that is a key frame or not.
     fn finish_part(&mut self, at: Ticks, next_is_key: bool) {
-        let (Some(current), Some(muxer)) = (&mut self.current, &mut self.muxer) else { return };
-        let bytes = current.part.split().freeze();
+        self.initialise();
+        let (Some(current), Some(packer)) = (&mut self.current, &mut self.packer) else { return };
         current.segment.parts.push(Part {
             duration: at - current.part_start,
             is_independent: current.part_is_independent,
-            bytes,
+            bytes: packer.end_part(at),
         });
+        current.segment.map = self.map;
         (current.part_start, current.part_is_independent) = (at, next_is_key);
-        // Each part can be read alone.
-        muxer.tables(&mut current.part);
+    }
+
+    /// Makes the initialisation of the present tracks, if they need one and have none. Tracks that cannot be
+    /// described are refused.
+    fn initialise(&mut self) {
+        let (Some(current), Some(packer), None) = (&self.current, &self.packer, self.map) else { return };
+        match packer.init(&self.tracks) {
+            None => {}
+            Some(Ok(init)) => {
+                self.map = Some(current.segment.sequence);
+                self.window.add_map(current.segment.sequence, init);
+            }
+            Some(Err(_)) => (self.packer, self.current) = (None, None),
+        }
     }
 
     fn finish_segment(&mut self, at: Ticks) {
         self.finish_part(at, false);
         let Some(Current { mut segment, start, .. }) = self.current.take() else { return };
         segment.duration = at - start;
-        self.segments.push_back(Arc::new(segment));
-        let listed = self.listed();
-        while self.segments.len() > listed * KEPT {
-            self.segments.pop_front();
-        }
-        let first = self.segments.len().saturating_sub(listed);
-        for segment in self.segments.iter().take(first).filter(|segment| segment.is_discontinuous) {
-            if self.last_left.is_none_or(|last| segment.sequence > last) {
-                self.lost_discontinuities += 1;
-                self.last_left = Some(segment.sequence);
-            }
-        }
-    }
-
-    /// How many of the newest segments a playlist lists: those of the window, and three times the longest
-    /// segment in any case (RFC 8216 section 6.2.2).
-    pub(crate) fn listed(&self) -> usize {
-        let least = Ticks::from_duration(self.config.max_segment.saturating_mul(3));
-        let mut length = Ticks(0);
-        let mut count = 0;
-        for segment in self.segments.iter().rev() {
-            if count >= self.config.window && length >= least {
-                break;
-            }
-            length = length + segment.duration;
-            count += 1;
-        }
-        count
+        self.window.push(segment);
     }
 
     /// How far it has come; grows with every part and segment.
@@ -276,13 +296,12 @@ impl Segmenter {
 
     /// Whether there is a whole segment: a player that knows no parts gives up where there is none.
     pub fn has_begun(&self) -> bool {
-        !self.segments.is_empty()
+        !self.window.is_empty()
     }
 
     /// A whole segment, listed or lately listed.
     pub fn segment(&self, sequence: u64) -> Option<Arc<Segment>> {
-        let first = self.segments.front()?.sequence;
-        self.segments.get(usize::try_from(sequence.checked_sub(first)?).ok()?).cloned()
+        self.window.get(sequence).cloned()
     }
 
     /// A part, of a whole segment or of the one that is being made.
@@ -290,28 +309,17 @@ impl Segmenter {
         let of = |segment: &Segment| segment.parts.get(part).map(|part| part.bytes.clone());
         match &self.current {
             Some(current) if current.segment.sequence == sequence => of(&current.segment),
-            _ => of(&*self.segment(sequence)?),
+            _ => of(self.window.get(sequence)?),
         }
     }
-}
 
-/// A frame as it lies in a transport stream.
-fn elementary(headers: &Headers, frame: &Frame) -> Option<Bytes> {
-    let track = headers.track(frame.track)?;
-    match track.codec {
-        Kind::H264 | Kind::H265 => {
-            let mut out = BytesMut::with_capacity(frame.payload.len() + 256);
-            annex_b(track.codec, &track.config, frame.key, &frame.payload, &mut out);
-            Some(out.freeze())
-        }
-        Kind::Aac => {
-            let header = adts_header(&track.config, frame.payload.len())?;
-            let mut out = BytesMut::with_capacity(header.len() + frame.payload.len());
-            out.extend_from_slice(&header);
-            out.extend_from_slice(&frame.payload);
-            Some(out.freeze())
-        }
-        Kind::Mp3 => Some(frame.payload.clone()),
-        _ => None,
+    /// The initialisation that segments name.
+    pub fn init(&self, id: u64) -> Option<Bytes> {
+        self.window.map(id)
+    }
+
+    /// The track that is cut by.
+    pub(crate) fn leader(&self) -> Option<&Track> {
+        self.tracks.leader()
     }
 }

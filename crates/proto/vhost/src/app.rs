@@ -202,6 +202,30 @@ pub struct Hls {
     pub part: Duration,
     /// Segments in a playlist.
     pub window: usize,
+    /// Where `index.m3u8` leads.
+    pub container: HlsContainer,
+}
+
+/// What the segments are that `index.m3u8` leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HlsContainer {
+    /// MPEG-TS where all of a stream's codecs have a place in it, else fragmented MP4.
+    #[default]
+    Auto,
+    Ts,
+    Fmp4,
+}
+
+impl HlsContainer {
+    /// Reads its value in the configuration.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "auto" => Some(Self::Auto),
+            "ts" => Some(Self::Ts),
+            "fmp4" => Some(Self::Fmp4),
+            _ => None,
+        }
+    }
 }
 
 impl Default for Hls {
@@ -211,6 +235,7 @@ impl Default for Hls {
             max_segment: Duration::from_secs(12),
             part: Duration::from_millis(200),
             window: 5,
+            container: HlsContainer::Auto,
         }
     }
 }

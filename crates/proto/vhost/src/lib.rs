@@ -10,6 +10,6 @@ mod directory;
 mod query;
 
 pub use access::{Access, Action, Bearer, Refusal};
-pub use app::{App, Callbacks, Hls, Origin, Policy, Protocol, Protocols, Push, StreamKey};
+pub use app::{App, Callbacks, Hls, HlsContainer, Origin, Policy, Protocol, Protocols, Push, StreamKey};
 pub use directory::{AddressError, DEFAULT_DOMAIN, Directory, Domain, FilePlace, Place};
 pub use query::Query;

@@ -133,6 +133,7 @@ pub(crate) const KEYS: &[(&str, Status)] = &[
     ("live.max_connections_per_address", Works),
     ("live.auto", Works),
     ("live.hls.segment", Works),
+    ("live.hls.container", Works),
     ("live.hls.max_segment", Works),
     ("live.hls.part", Works),
     ("live.hls.window", Works),

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 use vhost::{
-    App, Callbacks, DEFAULT_DOMAIN, Directory, Domain, Hls, Origin, Policy, Protocol, Push, StreamKey,
+    App, Callbacks, DEFAULT_DOMAIN, Directory, Domain, Hls, HlsContainer, Origin, Policy, Protocol, Push,
+    StreamKey,
 };
 
 use super::file::{Span, Text};
@@ -136,6 +137,7 @@ struct HlsSection {
     max_segment: Option<Span>,
     part: Option<Span>,
     window: Option<usize>,
+    container: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -297,6 +299,11 @@ fn hls(section: &HlsSection, hls: &mut Hls) -> anyhow::Result<()> {
         max_segment: or(section.max_segment, hls.max_segment),
         part: or(section.part, hls.part),
         window: section.window.unwrap_or(hls.window),
+        container: match section.container.as_deref() {
+            None => hls.container,
+            Some(name) => HlsContainer::from_name(name)
+                .with_context(|| format!("container: {name:?} is none of auto, ts, fmp4"))?,
+        },
     };
     ensure!(hls.part >= Duration::from_millis(50), "part: at least 50ms");
     ensure!(hls.part < hls.segment, "part: shorter than a segment");

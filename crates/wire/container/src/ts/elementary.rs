@@ -108,3 +108,54 @@ pub fn adts_header(config: &[u8], len: usize) -> Option<[u8; ADTS_LEN]> {
         0xfc,
     ])
 }
+
+/// An access unit of AAC in ADTS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Adts<'a> {
+    /// The `AudioSpecificConfig` that its header amounts to.
+    pub config: [u8; 2],
+    /// One raw access unit.
+    pub payload: &'a [u8],
+}
+
+/// The access units of a PES packet's sound, as far as it is whole.
+pub fn adts(mut bytes: &[u8]) -> impl Iterator<Item = Adts<'_>> {
+    std::iter::from_fn(move || {
+        let [0xff, marks, first, second, third, fourth, _, ..] = *bytes else { return None };
+        // Sync, layer 0; and one block, for more would each need a checksum's place.
+        if marks & 0xf6 != 0xf0 {
+            return None;
+        }
+        let total = usize::from(second & 3) << 11 | usize::from(third) << 3 | usize::from(fourth >> 5);
+        let head = if marks & 1 == 1 { ADTS_LEN } else { ADTS_LEN + 2 };
+        let (unit, rest) = bytes.split_at_checked(total)?;
+        let payload = unit.get(head..)?;
+        bytes = rest;
+        let (object, rate) = ((first >> 6) + 1, first >> 2 & 0x0f);
+        let channels = (first & 1) << 2 | second >> 6;
+        Some(Adts { config: [object << 3 | rate >> 1, (rate & 1) << 7 | channels << 3], payload })
+    })
+}
+
+/// The NAL units of a picture in Annex B (H.264 and H.265 annex B.1), without the zeros around them.
+pub fn nal_units(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = after_start_code(bytes);
+    std::iter::from_fn(move || {
+        loop {
+            let from = rest?;
+            let end = from.windows(3).position(|three| three == [0, 0, 1]);
+            let (nal, next) = from.split_at(end.unwrap_or(from.len()));
+            rest = end.and_then(|_| after_start_code(next));
+            let used = nal.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            match nal.get(..used) {
+                Some(nal) if !nal.is_empty() => return Some(nal),
+                _ => {}
+            }
+        }
+    })
+}
+
+fn after_start_code(bytes: &[u8]) -> Option<&[u8]> {
+    let at = bytes.windows(3).position(|three| three == [0, 0, 1])?;
+    bytes.get(at + 3..)
+}

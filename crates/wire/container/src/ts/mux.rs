@@ -3,9 +3,10 @@
 use bytes::{BufMut, BytesMut};
 use codec::Kind;
 
+use super::SYNC;
+
 /// Bytes of a packet.
 pub const PACKET: usize = 188;
-const SYNC: u8 = 0x47;
 const PAT_PID: u16 = 0;
 const PMT_PID: u16 = 0x1000;
 const VIDEO_PID: u16 = 0x100;

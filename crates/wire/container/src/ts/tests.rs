@@ -174,3 +174,28 @@ fn sound_gets_its_header() {
     assert_eq!(adts_header(&[0x12, 0x10], 8192), None);
     assert_eq!(adts_header(&[0xff, 0xff], 1), None);
 }
+
+#[test]
+fn what_was_made_for_a_transport_stream_is_taken_apart_again() {
+    let mut bytes = Vec::new();
+    for len in [1, 100, 8000] {
+        bytes.extend(adts_header(&[0x12, 0x10], len).unwrap());
+        bytes.extend(vec![7; len]);
+    }
+    let lens = |bytes: &[u8]| adts(bytes).map(|unit| (unit.config, unit.payload.len())).collect::<Vec<_>>();
+    assert_eq!(lens(&bytes), [([0x12, 0x10], 1), ([0x12, 0x10], 100), ([0x12, 0x10], 8000)]);
+    // What is cut off is not there; a length that is shorter than its header ends it.
+    assert_eq!(lens(&bytes[..bytes.len() - 1]).len(), 2);
+    assert_eq!(lens(&[0xff, 0xf1, 0x50, 0x80, 0, 0x1f, 0xfc, 1]).len(), 0);
+    assert_eq!(lens(&[0xff, 0xfb, 0x90, 0x64, 0, 0, 0, 0]).len(), 0, "MP3 is no AAC");
+
+    let config = [1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 2, 0x67, 1, 1, 0, 2, 0x68, 2];
+    let mut out = BytesMut::new();
+    annex_b(Kind::H264, &config, true, &[0, 0, 0, 3, 0x65, 7, 8], &mut out);
+    let nals: Vec<&[u8]> = nal_units(&out).collect();
+    assert_eq!(nals, [&[9, 0xf0][..], &[0x67, 1], &[0x68, 2], &[0x65, 7, 8]]);
+    // Start codes of three bytes, zeros at the end, and units of nothing.
+    let nals: Vec<&[u8]> = nal_units(&[5, 0, 0, 1, 1, 2, 0, 0, 0, 1, 0, 0, 1, 3, 0, 0]).collect();
+    assert_eq!(nals, [&[1, 2][..], &[3]]);
+    assert_eq!(nal_units(&[0, 0]).count() + nal_units(&[0, 0, 1]).count() + nal_units(b"hello").count(), 0);
+}

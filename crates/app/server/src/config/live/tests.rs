@@ -81,7 +81,7 @@ fn every_key_does_something() {
             live_of(&format!("live:\n  domains:\n    - apps:\n        - name: live\n          {line}\n"));
         assert_eq!(*app(&own, "live/a"), *app(&common, "live/a"), "{line}");
     }
-    for line in ["segment: 2s", "max_segment: 20s", "part: 300ms", "window: 7"] {
+    for line in ["segment: 2s", "max_segment: 20s", "part: 300ms", "window: 7", "container: fmp4"] {
         let live = live_of(&format!("live:\n  hls:\n    {line}\n"));
         assert_ne!(*app(&live, "live/a"), App::default(), "{line}");
     }
@@ -151,6 +151,7 @@ fn mistakes_are_said() {
     assert!(error("live:\n  max_connections_per_address: 0\n").contains("at least 1"));
     assert!(error("live:\n  rtmps:\n    port: 1936\n").contains("tls.cert_file"));
     assert!(error("live:\n  hls:\n    part: 4s\n").contains("part"));
+    assert!(error("live:\n  hls:\n    container: mkv\n").contains("none of auto, ts, fmp4"));
     assert!(error("live:\n  domains:\n    - name: ../x\n").contains("address"));
     assert!(error("live:\n  domains:\n    - name: a\n    - name: A\n").contains("twice"));
     assert!(error("live:\n  domains:\n    - name: a\n    - apps: []\n").contains("no name"));
