@@ -2,6 +2,7 @@
 
 use codec::Kind;
 use codec::config::{Format, format, name};
+use container::ts::adts_header;
 use media::{Headers, Shape, Track, TrackId};
 
 use crate::Container;
@@ -30,9 +31,12 @@ impl Tracks {
 
     /// Whether there is something, and all of it has a place in `container`: what has none is never left out.
     pub fn fit(&self, container: Container) -> bool {
+        let is_fmp4 = container == Container::Fmp4;
         let fits = |track: &Track| match track.codec {
-            Kind::H264 | Kind::H265 | Kind::Aac | Kind::Mp3 => true,
-            Kind::Av1 | Kind::Vp9 | Kind::Opus => container == Container::Fmp4,
+            Kind::H264 | Kind::H265 | Kind::Mp3 => true,
+            // ADTS has no number for some of its kinds.
+            Kind::Aac => is_fmp4 || track.config.is_empty() || adts_header(&track.config, 1).is_some(),
+            Kind::Av1 | Kind::Vp9 | Kind::Opus => is_fmp4,
             _ => false,
         };
         self.iter().next().is_some() && self.iter().all(fits)

@@ -50,6 +50,9 @@ fn every_codec_has_its_place_and_nothing_is_left_out() {
         feed(&mut segmenter, 0, 10, (25, 1), 25);
         assert!(segmenter.is_refused() && !segmenter.has_begun());
     }
+    let mut low_delay = audio(Kind::Aac);
+    low_delay.config = Bytes::from_static(&[0xb9, 0x90]);
+    assert_eq!(Tracks::of(&headers(0, vec![low_delay]), 0).container(), Container::Fmp4);
     assert_eq!(Tracks::of(&usual(), 0).container(), Container::Ts);
     let segmenter = run(vec![video(Kind::H264), audio(Kind::Pcma)], 10);
     assert!(segmenter.is_refused());
