@@ -12,15 +12,18 @@ const SECONDS = 30;
 /** The furthest apart that two neighbouring packets of a kind are published: sound of 44.1 kHz and pictures of 25 Hz. */
 const STEP = 0.041;
 
+/** A busy machine publishes slower than it should; FFmpeg ends where a playlist has had nothing new three times. */
+const PATIENT = ["-max_reload", "1000"];
+
 const FORMS = [
   { name: "h264", video: H264, audio: AAC, is: ["h264", "aac"], reorders: true, program: FFMPEG },
   { name: "h264-in-order", video: H264_IN_ORDER, audio: MP3, is: ["h264", "mp3"] },
   { name: "h265", video: H265, audio: AAC, is: ["hevc", "aac"], reorders: true },
   { name: "h265-in-order", video: H265_IN_ORDER, audio: AAC, is: ["hevc", "aac"] },
-  { name: "av1", video: AV1, audio: AAC, is: ["av1", "aac"], hls: ["aac"] },
-  { name: "vp9", video: VP9, audio: AAC, is: ["vp9", "aac"], hls: ["aac"] },
-  { name: "opus", video: H264, audio: OPUS, is: ["h264", "opus"], hls: ["h264"], remuxed: true, python: true, reorders: true },
-  { name: "av1-opus", video: AV1, audio: OPUS, is: ["av1", "opus"], hls: null, remuxed: true, python: true },
+  { name: "av1", video: AV1, audio: AAC, is: ["av1", "aac"] },
+  { name: "vp9", video: VP9, audio: AAC, is: ["vp9", "aac"] },
+  { name: "opus", video: H264, audio: OPUS, is: ["h264", "opus"], remuxed: true, python: true, reorders: true },
+  { name: "av1-opus", video: AV1, audio: OPUS, is: ["av1", "opus"], remuxed: true, python: true },
 ];
 
 function inOrder(watcher) {
@@ -41,16 +44,17 @@ describe("live codecs", { concurrency: true }, () => {
   });
   after(stopAll);
 
-  for (const { name, is, hls = is, remuxed, python, reorders, ...what } of FORMS) {
+  for (const { name, is, remuxed, python, reorders, ...what } of FORMS) {
     test(`${is.join(" and ")} (${name}) is read for ${SECONDS} s over everything that carries it`, async () => {
       const publisher = (remuxed ? ffmpeg.publishRemuxed : ffmpeg.publish)(name, server.rtmp(name), what);
       await server.plays(name);
-      if (hls) await server.cuts(name);
+      await server.cuts(name);
       const watchers = [
         [new Watcher(`${name}-rtmp`, server.rtmp(name), { python }), is],
         [new Watcher(`${name}-flv`, server.flv(name), { python }), is],
+        [new Watcher(`${name}-hls`, server.hls(name), { input: PATIENT }), is],
+        [new Watcher(`${name}-fmp4`, server.hls(name).replace("index", "fmp4"), { input: PATIENT }), is],
       ];
-      if (hls) watchers.push([new Watcher(`${name}-hls`, server.hls(name)), hls]);
       // Debian's FFmpeg knows H.264 and no more in FLV.
       if (is[0] === "h264" && !remuxed) {
         for (const url of [server.rtmp(name), server.flv(name), server.hls(name)]) {
@@ -60,7 +64,9 @@ describe("live codecs", { concurrency: true }, () => {
       await Promise.all(watchers.map(([watcher]) => watcher.plays(SECONDS)));
       for (const [watcher, wanted] of watchers) {
         assert.deepEqual(Object.values(watcher.codecs).sort(), [...wanted].sort(), watcher.name);
-        assert.equal(watcher.said, "", `${watcher.name} complains`);
+        // FFmpeg fetches the initialisation of fragmented MP4 with every reload of a playlist, and wonders.
+        const said = watcher.said.split("\n").filter((line) => !line.includes("Found duplicated MOOV Atom"));
+        assert.equal(said.join("\n"), "", `${watcher.name} complains`);
         inOrder(watcher);
         const video = watcher.track("video");
         const late = video?.pts.some((time, n) => time > video.dts[n] + 0.03) ?? false;
