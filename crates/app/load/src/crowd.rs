@@ -1,27 +1,40 @@
 //! A thread with many participants: their sockets, their timers, their numbers.
 //!
 //! It looks at its sockets at most every [`TICK`], so that its wake-ups cost a server on the same machine
-//! nothing, and takes each packet's arrival time from the kernel.
+//! nothing, and takes each packet's arrival time from the kernel. Timers are kept to the microsecond, because
+//! packets leave by them; those who publish have threads of their own, where little else happens.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::net::IpAddr;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use client::{Config, Endpoint, Mode, Pacing, Participant, Publish, Quality, Stats};
+use client::{Mode, Pacing, Publish, Quality, Stats};
 use clock::Time;
 use livekit_protocol as proto;
-use net::{EventFd, Message, Options, Poller, Receiver, Sender, Socket};
+use net::{EventFd, Poller, Receiver};
 
 use crate::delays::Delays;
+use crate::files;
+
+mod member;
+
+use member::Member;
 
 /// Longest time between two looks at the sockets.
 const TICK: Duration = Duration::from_millis(10);
+/// The same while everybody gets connected, so that join times are the server's.
+const JOINING_TICK: Duration = Duration::from_millis(1);
+/// A thread that sleeps comes back this much late (the kernel's timer slack is 50 µs): shorter waits are spun.
+const OVERSLEEP: Duration = Duration::from_micros(60);
+/// Deadlines served before something else gets its turn.
+const TURN: usize = 1000;
 /// Datagrams taken by one call.
 const BATCH: usize = 64;
-/// Kernel buffer of each socket, bytes: a tick of 50 Mbit/s.
-const BUFFER: usize = 256 << 10;
+/// Why somebody whose WebSocket is open does not get in.
+const NO_MEDIA: &str = "the WebSocket opened but the media never connected: is the server's UDP port open?";
 
 /// What a participant does.
 #[derive(Debug, Clone)]
@@ -52,8 +65,10 @@ pub(crate) enum ToCrowd {
     Refused {
         why: String,
     },
-    /// Delays count from here.
+    /// Delays count from here, and whoever is not connected is given up.
     Begin,
+    /// Nothing is published any more.
+    Hush,
     /// Tell the numbers so far.
     Look(mpsc::Sender<Snapshot>),
     /// Everybody goes; the thread ends.
@@ -102,10 +117,11 @@ impl Post {
     }
 }
 
-/// Starts a thread for participants with these parts.
+/// Starts a thread for participants with these parts; all of the run need so many files.
 pub(crate) fn start(
     parts: HashMap<usize, Part>,
     certificate: peer::Certificate,
+    files: u64,
 ) -> anyhow::Result<(Post, std::thread::JoinHandle<()>)> {
     let (queue, inbox) = mpsc::channel();
     let bell = Arc::new(EventFd::new().context("eventfd")?);
@@ -120,8 +136,11 @@ pub(crate) fn start(
         poller,
         receiver: Receiver::new(BATCH, false),
         members: HashMap::new(),
+        timers: BinaryHeap::new(),
         snapshot: Snapshot::default(),
+        begun: false,
         leaving: false,
+        files,
     };
     let thread = std::thread::Builder::new().name("crowd".into()).spawn(move || crowd.run());
     Ok((post, thread.context("cannot start a thread")?))
@@ -138,18 +157,12 @@ struct Crowd {
     poller: Poller,
     receiver: Receiver,
     members: HashMap<usize, Member>,
+    /// Deadlines with whose they are; one that its member no longer has is void.
+    timers: BinaryHeap<Reverse<(Instant, usize)>>,
     snapshot: Snapshot,
+    begun: bool,
     leaving: bool,
-}
-
-struct Member {
-    participant: Participant,
-    sockets: Vec<(Socket, Sender)>,
-    say: tokio::sync::mpsc::UnboundedSender<proto::SignalRequest>,
-    began: Instant,
-    connected: bool,
-    over: bool,
-    next: Option<Instant>,
+    files: u64,
 }
 
 fn now() -> Time {
@@ -159,23 +172,25 @@ fn now() -> Time {
 
 impl Crowd {
     fn run(mut self) {
+        let mut look_at = Instant::now();
         while !self.leaving {
             // 1. What signalling brings.
             self.hear();
-            // 2. Datagrams, at most once a tick.
-            self.receive();
-            // 3. Timers, and what is to be sent.
-            let now = now();
-            for member in self.members.values_mut() {
-                if member.next.is_some_and(|at| at <= now.mono) {
-                    member.participant.handle_timeout(now);
-                }
-                member.settle(now, &mut self.snapshot);
+            // 2. Timers, and what is to be sent.
+            self.fire();
+            // 3. Datagrams, at most once a tick.
+            if Instant::now() >= look_at {
+                self.receive();
+                look_at = Instant::now() + if self.begun { TICK } else { JOINING_TICK };
             }
-            // 4. Wait for the next deadline, or a tick.
-            let next = self.members.values().filter_map(|member| member.next).min();
-            let patience = next.map_or(TICK, |at| at.saturating_duration_since(Instant::now()).min(TICK));
-            std::thread::sleep(patience);
+            // 4. Wait for the next deadline, or the tick.
+            let next = self.timers.peek().map_or(look_at, |Reverse((at, _))| look_at.min(*at));
+            let patience = next.saturating_duration_since(Instant::now());
+            if patience > OVERSLEEP {
+                std::thread::sleep(patience - OVERSLEEP);
+            } else {
+                std::hint::spin_loop();
+            }
         }
         let now = now();
         for member in self.members.values_mut() {
@@ -184,17 +199,49 @@ impl Crowd {
         }
     }
 
+    /// Serves deadlines that have come.
+    fn fire(&mut self) {
+        for _ in 0..TURN {
+            let Some(Reverse((at, index))) = self.timers.peek().copied() else { return };
+            let now = now();
+            if at > now.mono {
+                return;
+            }
+            self.timers.pop();
+            let Some(member) = self.members.get_mut(&index) else { continue };
+            if member.next == Some(at) {
+                member.participant.handle_timeout(now);
+                member.next = None;
+                self.settle(now, index);
+            }
+        }
+    }
+
+    fn settle(&mut self, now: Time, index: usize) {
+        let Some(member) = self.members.get_mut(&index) else { return };
+        if let Some(next) = member.settle(now, &mut self.snapshot) {
+            self.timers.push(Reverse((next, index)));
+        }
+    }
+
     fn hear(&mut self) {
         while let Ok(what) = self.inbox.try_recv() {
             match what {
                 ToCrowd::Entered { index, began, ip, say } => {
-                    if let Err(error) = self.enter(index, began, ip, say) {
-                        self.fail(format!("{error:#}"));
+                    let Some(part) = self.parts.get(&index) else { continue };
+                    match Member::enter(index, part, (began, ip, say), &self.certificate, &self.poller) {
+                        Ok(member) => {
+                            self.members.insert(index, member);
+                            self.settle(now(), index);
+                        }
+                        Err(error) => self.fail(files::explain(error, self.files)),
                     }
                 }
                 ToCrowd::Said { index, response } => {
                     if let Some(member) = self.members.get_mut(&index) {
-                        member.participant.handle_signal(now(), *response);
+                        let now = now();
+                        member.participant.handle_signal(now, *response);
+                        self.settle(now, index);
                     }
                 }
                 ToCrowd::Refused { why } => self.fail(why),
@@ -207,51 +254,22 @@ impl Crowd {
                         self.fail(why.unwrap_or_else(|| "the server closed the WebSocket".into()));
                     }
                 }
-                ToCrowd::Begin => self.snapshot.delays = Delays::default(),
+                ToCrowd::Begin => {
+                    self.begun = true;
+                    self.snapshot.delays = Delays::default();
+                    let late = self.members.values_mut().filter(|member| member.is_joining());
+                    let count = late.map(|member| member.over = true).count();
+                    if count > 0 {
+                        *self.snapshot.failures.entry(NO_MEDIA.to_owned()).or_default() += count;
+                    }
+                }
+                ToCrowd::Hush => self.members.values_mut().for_each(|member| member.participant.hush()),
                 ToCrowd::Look(answer) => {
                     let _ = answer.send(self.look());
                 }
                 ToCrowd::Leave => self.leaving = true,
             }
         }
-    }
-
-    fn enter(
-        &mut self,
-        index: usize,
-        began: Instant,
-        ip: IpAddr,
-        say: tokio::sync::mpsc::UnboundedSender<proto::SignalRequest>,
-    ) -> anyhow::Result<()> {
-        let Some(part) = self.parts.get(&index) else { return Ok(()) };
-        let count = if part.mode == Mode::Dual { 2 } else { 1 };
-        let mut sockets = Vec::with_capacity(count);
-        for n in 0..count {
-            let options = Options { reuse_port: false, buffer: BUFFER, gro: false };
-            let socket = Socket::bind(SocketAddr::new(ip, 0), options).context("a UDP socket")?;
-            socket.stamp_arrivals().context("arrival times")?;
-            self.poller.add(&socket, (index * 2 + n) as u64).context("epoll")?;
-            sockets.push((socket, Sender::new(true)));
-        }
-        let first = sockets.first().map(|(socket, _)| socket.local_addr()).context("a UDP socket")?;
-        let config = Config {
-            mode: part.mode,
-            endpoint: Endpoint {
-                address: first,
-                certificate: self.certificate.clone(),
-                verify: false,
-                pacing: part.pacing,
-                // Differs between participants, and between runs: SSRCs and passwords come from it.
-                seed: now().unix.as_nanos() as u64 ^ (index as u64) << 40,
-            },
-            second_address: sockets.last().map_or(first, |(socket, _)| socket.local_addr()),
-            publish: part.publish.clone(),
-            quality: part.quality,
-        };
-        let participant = Participant::new(now(), config);
-        let member = Member { participant, sockets, say, began, connected: false, over: false, next: None };
-        self.members.insert(index, member);
-        Ok(())
     }
 
     fn fail(&mut self, why: String) {
@@ -271,8 +289,12 @@ impl Crowd {
                     self.bell.clear();
                     continue;
                 }
-                let Some(member) = self.members.get_mut(&(token as usize / 2)) else { continue };
+                let index = token as usize / 2;
+                let Some(member) = self.members.get_mut(&index) else { continue };
                 member.receive(token as usize % 2, &mut self.receiver);
+                self.settle(now(), index);
+                // Packets that are due do not wait for those that have come.
+                self.fire();
             }
         }
     }
@@ -284,53 +306,5 @@ impl Crowd {
             member.participant.account(now, &mut snapshot.stats);
         }
         snapshot
-    }
-}
-
-impl Member {
-    fn receive(&mut self, which: usize, receiver: &mut Receiver) {
-        let Some((socket, _)) = self.sockets.get(which) else { return };
-        let to = socket.local_addr();
-        loop {
-            // An ICMP error of an earlier packet is told here and means nothing.
-            let more = receiver.receive(socket).unwrap_or(false);
-            let clock = now();
-            for datagram in receiver.datagrams() {
-                let at = Time { unix: datagram.at.unwrap_or(clock.unix), ..clock };
-                self.participant.handle_datagram(at, datagram.remote, to, datagram.payload);
-            }
-            if !more {
-                return;
-            }
-        }
-    }
-
-    fn settle(&mut self, now: Time, snapshot: &mut Snapshot) {
-        while let Some(request) = self.participant.poll_signal() {
-            // The WebSocket's end is told by itself.
-            let _ = self.say.send(request);
-        }
-        let mut buf = [0; 1500];
-        while let Some(transmit) = self.participant.poll_transmit(now, &mut buf) {
-            let socket = self.sockets.iter_mut().find(|(socket, _)| socket.local_addr() == transmit.from);
-            let Some((socket, sender)) = socket else { continue };
-            let payload = buf.get(..transmit.len).unwrap_or_default();
-            let message = Message { remote: transmit.to, local: None, payload, segment: payload.len() };
-            sender.send(socket, [message]);
-        }
-        self.participant.take_delays(|delay| snapshot.delays.record(delay));
-        if !self.connected && !self.over && self.participant.is_connected() {
-            self.connected = true;
-            snapshot.connected += 1;
-            snapshot.joins.push(now.since(self.began));
-        }
-        if !self.over
-            && let Some(why) = self.participant.over()
-        {
-            self.over = true;
-            snapshot.connected -= usize::from(self.connected);
-            *snapshot.failures.entry(why).or_default() += 1;
-        }
-        self.next = if self.over { None } else { self.participant.poll_timeout(now.mono) };
     }
 }

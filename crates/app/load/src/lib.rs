@@ -7,6 +7,7 @@
 mod cost;
 mod crowd;
 mod delays;
+mod files;
 pub mod live;
 mod report;
 mod room;

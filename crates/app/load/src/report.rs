@@ -23,6 +23,7 @@ pub(crate) struct Report {
     participants: usize,
     /// To standard error, so that standard output is the report's.
     told: usize,
+    connected: usize,
     sheet: Sheet,
 }
 
@@ -32,11 +33,12 @@ impl Report {
             "url": options.url, "rooms": options.rooms, "publishers": options.publishers,
             "subscribers": options.subscribers, "meet": options.meet,
             "video": format!("{:?}", options.video).to_lowercase(), "simulcast": options.simulcast,
-            "bitrate": options.bitrate, "audio": options.audio,
-            "pacing": format!("{:?}", options.pacing).to_lowercase(),
+            "bitrate": options.bitrate, "audio": options.audio, "dtx": options.dtx,
+            "pacing": format!("{:?}", options.pacing).to_lowercase(), "uplink": options.uplink,
+            "layout": options.layout.map(|layout| format!("{layout:?}").to_lowercase()),
             "protocol": if options.v0 { "v0" } else { "v1" }, "duration_s": options.duration,
         });
-        Self { participants, told: 0, sheet: Sheet::new(command) }
+        Self { participants, told: 0, connected: 0, sheet: Sheet::new(command) }
     }
 
     pub(crate) fn joining(&mut self, seen: &Snapshot, all: usize) {
@@ -52,6 +54,8 @@ impl Report {
         let sent = b.sent.packets - a.sent.packets;
         let received = b.received.packets - a.received.packets;
         let lost = b.received.lost() as i64 - a.received.lost() as i64;
+        let recovered = b.received.recovered - a.received.recovered;
+        let freezes = freezes(b).saturating_sub(freezes(a));
         let mbit = (b.received.bytes - a.received.bytes) as f64 * 8.0 / 1e6 / took;
         let cpu = cpu_between(last, now).map(|cpu| cpu / took * 100.0);
         eprintln!(
@@ -64,7 +68,7 @@ impl Report {
         );
         self.sheet.second(json!({
             "connected": now.seen.connected, "packets_sent": sent, "packets_received": received,
-            "mbit_per_s": mbit, "lost": lost, "server_cpu_percent": cpu,
+            "mbit_per_s": mbit, "recovered": recovered, "lost": lost, "freezes": freezes, "server_cpu_percent": cpu,
         }));
     }
 
@@ -79,8 +83,8 @@ impl Report {
         let mut joins = Delays::default();
         end.seen.joins.iter().for_each(|join| joins.record(*join));
         let delays = &end.seen.delays;
-        let freezes = |seen: &Snapshot| seen.stats.videos.iter().map(|video| video.freezes).sum::<u64>();
         let frames = |seen: &Snapshot| seen.stats.videos.iter().map(|video| video.frames).sum::<u64>();
+        self.connected = end.seen.connected;
         let rss = end.cost.map(|cost| cost.rss);
         let grown = rss.zip(before).map(|(rss, before)| rss.saturating_sub(before.rss));
         let mut put = |name, value: Value, unit| self.sheet.put(name, value, unit);
@@ -96,8 +100,11 @@ impl Report {
         put("bits_received", json!((b.received.bytes - a.received.bytes) * 8), "bit");
         put("recovered", json!(recovered), "");
         put("lost", json!(expected as i64 - received as i64 - recovered as i64), "");
-        put("frames", json!(frames(&end.seen) - frames(&first.seen)), "");
-        put("freezes", json!(freezes(&end.seen) - freezes(&first.seen)), "");
+        put("duplicates", json!(b.received.duplicates - a.received.duplicates), "");
+        put("tracks", json!(b.received.tracks), "");
+        put("tracks_silent", json!(b.received.silent), "");
+        put("frames", json!(frames(&end.seen).saturating_sub(frames(&first.seen))), "");
+        put("freezes", json!(freezes(b).saturating_sub(freezes(a))), "");
         put("delay_median_ms", json!(round(delays.quantile(0.5))), "ms");
         put("delay_p99_ms", json!(round(delays.quantile(0.99))), "ms");
         put("delay_max_ms", json!(round(delays.max_ms())), "ms");
@@ -114,9 +121,19 @@ impl Report {
         self.sheet.fail(&end.seen.failures);
     }
 
+    /// Who was there at the end.
+    pub(crate) fn connected(&self) -> usize {
+        self.connected
+    }
+
     pub(crate) fn write(&self, json: Option<&Path>) -> anyhow::Result<()> {
         self.sheet.write(json)
     }
+}
+
+/// Times without a picture, of all tracks.
+fn freezes(stats: &client::Stats) -> u64 {
+    stats.videos.iter().map(|video| video.freezes).sum()
 }
 
 fn cpu_between(first: &Measure, end: &Measure) -> Option<f64> {

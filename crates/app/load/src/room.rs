@@ -8,11 +8,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, ValueEnum};
-use client::{Layer, Mode, Publish, Quality, VideoSourceParams};
+use client::{Mode, Publish, Quality, VideoSourceParams};
 use clock::Time;
 
 use crate::cost;
 use crate::crowd::{self, Part, Post, Snapshot, ToCrowd};
+use crate::files;
 use crate::report::{Measure, Report};
 use crate::signalling::{self, Join};
 
@@ -52,12 +53,18 @@ pub struct Room {
     /// Publishers speak, too: Opus of 32 kbit/s.
     #[arg(long)]
     pub audio: bool,
+    /// Voices pause, and send a packet every 400 ms then (DTX).
+    #[arg(long, requires = "audio")]
+    pub dtx: bool,
     /// Which layer subscribers ask for; the server's choice, the best, if not given.
     #[arg(long, value_enum)]
     pub layout: Option<Layout>,
     /// How the packets of a frame leave a publisher.
     #[arg(long, value_enum, default_value_t = Pacing::Frame)]
     pub pacing: Pacing,
+    /// Bits a second of the line behind which each publisher sits: packets come out one after the other.
+    #[arg(long, value_name = "BITS")]
+    pub uplink: Option<u64>,
     /// The older protocol, with two peer connections.
     #[arg(long)]
     pub v0: bool,
@@ -91,28 +98,28 @@ pub enum Layout {
     Low,
     Medium,
     High,
+    /// One publisher's best, and the lowest of all others.
+    Speaker,
 }
 
 /// How the packets of a frame leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Pacing {
-    /// All at once, as a browser on a fast line sends them.
+    /// All at once.
     Frame,
-    /// Spread as they arrive from behind an uplink of 20 Mbit/s.
+    /// In bursts, as Chromium's pacer lets them go.
     Webrtc,
 }
 
-/// The uplink behind which frames arrive spread.
-const UPLINK: u64 = 20_000_000;
 /// Join tokens live for this long.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(6 * 3600);
 /// Somebody who has the WebSocket has this long for the media.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Files that the process itself has open.
-const OWN_FILES: u64 = 64;
-/// Shares of a simulcast publisher's bitrate: libwebrtc's for 720p.
-const SHARES: [(&str, u16, u16, u64); 3] = [("q", 320, 180, 7), ("h", 640, 360, 19), ("f", 1280, 720, 74)];
-
+/// What is on its way when the measurement ends, retransmissions included, has this long to come.
+const SETTLE: Duration = Duration::from_millis(500);
+/// Publishers that one thread serves to the microsecond, and subscribers that one drains each tick.
+const PUBLISHERS_A_THREAD: usize = 500;
+const SUBSCRIBERS_A_THREAD: usize = 2000;
 impl Room {
     fn participants(&self) -> usize {
         self.rooms * (self.publishers + self.subscribers)
@@ -134,38 +141,31 @@ impl Room {
         );
         ensure!(self.participants() > 0, "nobody to join: give --publishers or --subscribers");
         ensure!(self.duration > 0, "--duration must be at least 1");
+        ensure!(self.uplink != Some(0), "--uplink must be more than 0");
         ensure!(self.join_rate > 0.0, "--join-rate must be more than 0");
         let silent = self.video == Video::None && !self.audio;
         ensure!(self.publishers == 0 || !silent, "publishers with nothing to publish: add --audio");
         if let Some(pid) = self.server_pid {
             ensure!(cost::of(pid).is_some(), "--server-pid {pid}: no such process on this machine");
         }
-        let files = self.participants() as u64 * if self.v0 { 3 } else { 2 } + OWN_FILES;
-        let limit = net::raise_file_limit().context("the limit of open files")?;
-        ensure!(
-            limit.soft >= files,
-            "{files} open files are needed and {} are allowed: run `ulimit -n {files}` before, or as root",
-            limit.soft
-        );
-        Ok(())
+        files::raise(self.files())
+    }
+
+    fn files(&self) -> u64 {
+        files::needed(self.participants() * if self.v0 { 3 } else { 2 })
     }
 
     fn publish(&self) -> Vec<Publish> {
         let mut tracks = Vec::new();
         if self.audio {
-            tracks.push(Publish::Audio);
+            tracks.push(if self.dtx { Publish::Voice } else { Publish::Audio });
         }
         if self.video == Video::Vp8 {
-            let mut params = VideoSourceParams::single(self.bitrate);
-            if self.simulcast {
-                let layer = |(rid, width, height, share): &(&str, u16, u16, u64)| Layer {
-                    rid: VideoSourceParams::rid(rid),
-                    width: *width,
-                    height: *height,
-                    bitrate: self.bitrate * share / 100,
-                };
-                params.layers = SHARES.iter().map(layer).collect();
-            }
+            let params = if self.simulcast {
+                VideoSourceParams::simulcast_of(self.bitrate)
+            } else {
+                VideoSourceParams::single(self.bitrate)
+            };
             tracks.push(Publish::Video(params));
         }
         tracks
@@ -176,14 +176,12 @@ impl Room {
             mode: if self.v0 { Mode::Dual } else { Mode::Single },
             publish: if publishes { self.publish() } else { Vec::new() },
             subscribes: !publishes || self.meet,
-            pacing: match self.pacing {
-                Pacing::Frame => client::Pacing::Frame,
-                Pacing::Webrtc => client::Pacing::Uplink(UPLINK),
-            },
+            pacing: client::Pacing { bursts: self.pacing == Pacing::Webrtc, uplink: self.uplink },
             quality: self.layout.map(|layout| match layout {
                 Layout::Low => Quality::Low,
                 Layout::Medium => Quality::Medium,
                 Layout::High => Quality::High,
+                Layout::Speaker => Quality::Speaker,
             }),
         }
     }
@@ -211,7 +209,35 @@ pub fn run(options: &Room) -> anyhow::Result<()> {
         .build()
         .context("cannot start the runtime")?;
     let certificate = peer::Certificate::generate().context("cannot make a DTLS certificate")?;
-    let mut parts: Vec<HashMap<usize, Part>> = vec![HashMap::new(); threads(options)];
+    let (joins, parts) = people(options)?;
+    let mut crowds = Vec::new();
+    for parts in parts {
+        crowds.push(crowd::start(parts, certificate.clone(), options.files())?);
+    }
+    let posts: Vec<Post> = crowds.iter().map(|(post, _)| post.clone()).collect();
+    let report = runtime.block_on(measure(options, joins, &posts));
+    for post in &posts {
+        post.send(ToCrowd::Leave);
+    }
+    for (_, thread) in crowds {
+        // A thread that panicked has said so.
+        let _ = thread.join();
+    }
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    let report = report?;
+    report.write(options.json.as_deref())?;
+    ensure!(report.connected() > 0, "everybody fell out; the report says why");
+    Ok(())
+}
+
+/// Everybody with the thread they belong to, and what each thread's people do. Publishers have threads of
+/// their own, so that receiving does not make them late.
+fn people(options: &Room) -> anyhow::Result<(Vec<(usize, Join)>, Vec<HashMap<usize, Part>>)> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = |people: usize, each: usize| people.div_ceil(each).min(cores);
+    let publishing = threads(options.rooms * options.publishers, PUBLISHERS_A_THREAD);
+    let subscribing = threads(options.rooms * options.subscribers, SUBSCRIBERS_A_THREAD);
+    let mut parts: Vec<HashMap<usize, Part>> = vec![HashMap::new(); publishing + subscribing];
     let mut joins = Vec::new();
     let each_room = options.publishers + options.subscribers;
     for index in 0..options.participants() {
@@ -224,37 +250,18 @@ pub fn run(options: &Room) -> anyhow::Result<()> {
             token: options.token(room, &format!("{}-{place}", if publishes { "giver" } else { "taker" }))?,
             mode: part.mode,
             subscribes: part.subscribes,
+            files: options.files(),
         };
-        let thread = index % parts.len();
+        let thread = if publishes { index % publishing } else { publishing + index % subscribing };
         if let Some(parts) = parts.get_mut(thread) {
             parts.insert(index, part);
         }
-        joins.push(join);
+        joins.push((thread, join));
     }
-    let mut crowds = Vec::new();
-    for parts in parts {
-        crowds.push(crowd::start(parts, certificate.clone())?);
-    }
-    let posts: Vec<Post> = crowds.iter().map(|(post, _)| post.clone()).collect();
-    let report = runtime.block_on(measure(options, joins, &posts));
-    for post in &posts {
-        post.send(ToCrowd::Leave);
-    }
-    for (_, thread) in crowds {
-        // A thread that panicked has said so.
-        let _ = thread.join();
-    }
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    report?.write(options.json.as_deref())
+    Ok((joins, parts))
 }
 
-/// One for every two thousand, and not more than cores.
-fn threads(options: &Room) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    options.participants().div_ceil(2000).clamp(1, cores)
-}
-
-async fn measure(options: &Room, joins: Vec<Join>, posts: &[Post]) -> anyhow::Result<Report> {
+async fn measure(options: &Room, joins: Vec<(usize, Join)>, posts: &[Post]) -> anyhow::Result<Report> {
     let all = joins.len();
     let mut report = Report::new(options, all);
     let before = options.server_pid.and_then(cost::of);
@@ -272,8 +279,8 @@ async fn measure(options: &Room, joins: Vec<Join>, posts: &[Post]) -> anyhow::Re
         let due = next.as_ref().map(|(n, _)| began + Duration::from_secs_f64(*n as f64 / options.join_rate));
         tokio::select! {
             () = sleep_until(due) => {
-                if let Some((n, join)) = next.take() {
-                    if let Some(post) = posts.get(n % posts.len()) {
+                if let Some((_, (thread, join))) = next.take() {
+                    if let Some(post) = posts.get(thread) {
                         tokio::spawn(signalling::live(join, post.clone()));
                     }
                     last_joined = Instant::now();
@@ -302,10 +309,12 @@ async fn measure(options: &Room, joins: Vec<Join>, posts: &[Post]) -> anyhow::Re
     }
 
     let began = Instant::now();
-    let mut last = Measure { at: began, seen: start.clone(), cost: options.server_pid.and_then(cost::of) };
-    let first = last.clone();
+    let first = Measure { at: began, seen: start, cost: options.server_pid.and_then(cost::of) };
+    let mut last = first.clone();
     second.reset();
-    while !interrupted && began.elapsed() < Duration::from_secs(options.duration) {
+    let over = tokio::time::sleep_until((began + Duration::from_secs(options.duration)).into());
+    tokio::pin!(over);
+    while !interrupted && last.seen.connected > 0 {
         tokio::select! {
             _ = second.tick() => {
                 let cost = options.server_pid.and_then(cost::of);
@@ -313,12 +322,18 @@ async fn measure(options: &Room, joins: Vec<Join>, posts: &[Post]) -> anyhow::Re
                 report.second(&last, &next);
                 last = next;
             }
+            () = &mut over => break,
             _ = &mut interrupt => interrupted = true,
         }
     }
-    let cost = options.server_pid.and_then(cost::of);
-    let end = Measure { at: Instant::now(), seen: look(posts)?, cost };
-    report.finish(&first, &end, before);
+    let (at, cost) = (Instant::now(), options.server_pid.and_then(cost::of));
+    let videos = look(posts)?.stats.videos;
+    posts.iter().for_each(|post| post.send(ToCrowd::Hush));
+    tokio::time::sleep(SETTLE).await;
+    let mut seen = look(posts)?;
+    // That no pictures come any more is no freeze.
+    seen.stats.videos = videos;
+    report.finish(&first, &Measure { at, seen, cost }, before);
     Ok(report)
 }
 

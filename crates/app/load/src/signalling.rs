@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::crowd::{Post, ToCrowd};
+use crate::files;
 
 /// A server that has not let somebody in by then is said not to answer.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(20);
@@ -31,6 +32,8 @@ pub(crate) struct Join {
     pub(crate) token: String,
     pub(crate) mode: Mode,
     pub(crate) subscribes: bool,
+    /// Open files that the whole run needs.
+    pub(crate) files: u64,
 }
 
 impl Join {
@@ -94,6 +97,9 @@ async fn connect(join: &Join) -> anyhow::Result<(Socket, IpAddr)> {
                 _ => "",
             };
             bail!("the server answered {} {}{hint}", answer.status(), body.trim());
+        }
+        Err(tungstenite::Error::Io(error)) if files::is_lack(&error) => {
+            bail!("{}", files::explain(error, join.files));
         }
         Err(tungstenite::Error::Io(error)) => {
             return Err(error).with_context(|| format!("nothing answers at {}: is it running?", join.url));

@@ -14,7 +14,8 @@ use sdp::Session;
 
 use crate::describe::{self, DescribeError, Ids, Local, Purpose, Told};
 use crate::incoming::Incoming;
-use crate::outgoing::{PACKET, Pacing, Publication, Publish, Wire};
+use crate::outgoing::{PACKET, Publication, Publish, Wire};
+use crate::pacer::Pacing;
 use crate::recv::arrivals::{Arrivals, INTERVAL};
 use crate::stats::{Received, Sent, Stats};
 
@@ -48,6 +49,7 @@ pub struct Connection {
     keys: Option<Box<Keys>>,
     connected: bool,
     failed: bool,
+    hushed: bool,
     sections: Vec<(Mid, Purpose)>,
     publications: Vec<Publication>,
     /// Of each publication that the server has taken.
@@ -108,6 +110,7 @@ impl Connection {
             keys: None,
             connected: false,
             failed: false,
+            hushed: false,
             sections: Vec::new(),
             publications: Vec::new(),
             wires: HashMap::new(),
@@ -355,7 +358,9 @@ impl Connection {
         if !self.connected {
             return;
         }
-        self.send_media(now);
+        if !self.hushed {
+            self.send_media(now);
+        }
         self.send_reports(now);
     }
 
@@ -416,7 +421,7 @@ impl Connection {
         if !self.connected {
             return transport;
         }
-        let sources = self.publications.iter().filter(|p| self.wires.contains_key(&p.mid));
+        let sources = self.publications.iter().filter(|p| !self.hushed && self.wires.contains_key(&p.mid));
         let media = sources.map(Publication::due).min();
         let asking = self.incoming.iter().filter_map(|incoming| incoming.poll_timeout(now)).min();
         [transport, media, asking, self.next_report, self.next_feedback].into_iter().flatten().min()
@@ -431,6 +436,11 @@ impl Connection {
         let datagram = self.ready.pop_front()?;
         buf.get_mut(..datagram.len())?.copy_from_slice(&datagram);
         Some(Transmit { from: path.local, to: path.remote, len: datagram.len() })
+    }
+
+    /// Makes no more media.
+    pub(crate) fn hush(&mut self) {
+        self.hushed = true;
     }
 
     /// Says goodbye; what is polled afterwards is the last.

@@ -12,6 +12,7 @@ use crate::content;
 use crate::describe::Told;
 use crate::recv::VideoStats;
 use crate::recv::frames::Frames;
+use crate::recv::ledger::{Ledger, Way};
 use crate::recv::missing::{Missing, Seen};
 use crate::recv::reception::Reception;
 use crate::stats::Received;
@@ -26,6 +27,7 @@ pub(crate) struct Incoming {
     pub(crate) told: Told,
     reception: Reception,
     missing: Missing,
+    ledger: Ledger,
     media: Media,
     asked_for_key: Option<Instant>,
     pub(crate) stats: Received,
@@ -48,6 +50,7 @@ impl Incoming {
             told,
             reception: Reception::new(now, told.ssrc, rate),
             missing: Missing::default(),
+            ledger: Ledger::default(),
             media,
             asked_for_key: None,
             stats: Received::default(),
@@ -56,9 +59,9 @@ impl Incoming {
 
     /// A packet of the stream itself. How long it was on its way, if it says.
     pub(crate) fn receive(&mut self, now: Time, view: &View<'_>, header: &rtp::Header) -> Option<Duration> {
-        self.stats.packets += 1;
         self.stats.bytes += view.bytes().len() as u64;
         let seq = self.reception.receive(now, header.seq, header.timestamp);
+        self.ledger.note(seq, Way::First);
         self.take(now, seq, header.timestamp, header.marker, view.payload());
         let (_, sent) = content::split(view.payload())?;
         now.unix.checked_sub(sent)
@@ -70,9 +73,7 @@ impl Incoming {
         // Padding sent to probe for bandwidth repeats nothing.
         let Some((seq, payload)) = rtp::read_rtx(view.payload()) else { return };
         let seq = self.reception.place(seq);
-        if self.missing.is_missing(seq) {
-            self.stats.recovered += 1;
-        }
+        self.ledger.note(seq, Way::Repair);
         self.take(now, seq, header.timestamp, header.marker, payload);
     }
 
@@ -136,7 +137,16 @@ impl Incoming {
     }
 
     pub(crate) fn received(&self) -> Received {
-        Received { expected: self.reception.expected(), ..self.stats }
+        let ledger = &self.ledger;
+        Received {
+            expected: ledger.expected(),
+            packets: ledger.came(),
+            recovered: ledger.recovered(),
+            duplicates: ledger.again(),
+            tracks: 1,
+            silent: u64::from(ledger.expected() == 0),
+            ..self.stats
+        }
     }
 
     pub(crate) fn video(&self, now: Time) -> Option<VideoStats> {

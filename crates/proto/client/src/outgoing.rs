@@ -1,11 +1,11 @@
 //! What a participant publishes: a source, its streams, and when their packets leave.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clock::Time;
-use rand::Rng as _;
 use rand::rngs::SmallRng;
+use rand::{Rng as _, SeedableRng as _};
 use rtp::ext::{AbsSendTime, AudioLevel};
 use rtp::rtcp::SenderInfo;
 use rtp::{Fields, Form, Mid, Pt, Rid, Ssrc, Writer};
@@ -13,25 +13,19 @@ use rtp::{Fields, Form, Mid, Pt, Rid, Ssrc, Writer};
 use crate::content;
 use crate::describe::Ids;
 use crate::history::History;
-use crate::source::{AudioSource, VideoSource, VideoSourceParams};
+use crate::pacer::{Pacer, Pacing};
+use crate::source::{VideoSource, VideoSourceParams};
+use crate::voice::{AudioSource, Sound};
 
 /// What is published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Publish {
-    /// Opus of a voice.
+    /// Opus of a voice that never pauses.
     Audio,
+    /// Opus of a voice that pauses, and sends little then (DTX).
+    Voice,
     /// VP8 of a camera.
     Video(VideoSourceParams),
-}
-
-/// When the packets of a frame leave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Pacing {
-    /// All at once, as a browser's pacer does with frames of usual size.
-    #[default]
-    Frame,
-    /// As they come out of an uplink of this many bits a second.
-    Uplink(u64),
 }
 
 /// One track that is published.
@@ -40,17 +34,25 @@ pub(crate) struct Publication {
     pub(crate) source: Source,
     /// One a layer.
     pub(crate) streams: Vec<Stream>,
-    pacing: Pacing,
+    pacer: Pacer,
     /// Packets that wait for the line, in order: layer and what to send.
     waiting: VecDeque<(Instant, usize, Unsent)>,
-    /// When the line has sent everything.
-    free_at: Option<Instant>,
 }
 
 #[allow(clippy::large_enum_variant, reason = "a participant has few of them")]
 pub(crate) enum Source {
     Audio(AudioSource),
     Video(VideoSource),
+}
+
+impl Source {
+    /// When the next frame is to be made.
+    pub(crate) fn due(&self) -> Instant {
+        match self {
+            Self::Audio(audio) => audio.due(),
+            Self::Video(video) => video.due(),
+        }
+    }
 }
 
 struct Unsent {
@@ -88,20 +90,25 @@ pub(crate) const PACKET: usize = 1500;
 impl Publication {
     pub(crate) fn new(now: Time, what: &Publish, mid: Mid, pacing: Pacing, rng: &mut SmallRng) -> Self {
         let rids: Vec<Option<Rid>> = match what {
-            Publish::Audio => vec![None],
+            Publish::Audio | Publish::Voice => vec![None],
             Publish::Video(params) => params.layers.iter().map(|layer| layer.rid).collect(),
         };
+        let bitrate = match what {
+            Publish::Audio | Publish::Voice => 0,
+            Publish::Video(params) => params.layers.iter().map(|layer| layer.bitrate).sum(),
+        };
         let source = match what {
-            Publish::Audio => Source::Audio(AudioSource::new(now, rng.random())),
+            Publish::Audio | Publish::Voice => {
+                Source::Audio(AudioSource::new(now, rng.random(), *what == Publish::Voice))
+            }
             Publish::Video(params) => Source::Video(VideoSource::new(now, params.clone(), rng.random())),
         };
         Self {
             mid,
             source,
             streams: rids.into_iter().map(|rid| Stream::new(rid, rng)).collect(),
-            pacing,
+            pacer: Pacer::new(pacing, bitrate, SmallRng::from_rng(rng)),
             waiting: VecDeque::new(),
-            free_at: None,
         }
     }
 
@@ -111,10 +118,7 @@ impl Publication {
 
     /// When something is to be made or sent.
     pub(crate) fn due(&self) -> Instant {
-        let made = match &self.source {
-            Source::Audio(audio) => audio.due(),
-            Source::Video(video) => video.due(),
-        };
+        let made = self.source.due();
         self.waiting.front().map_or(made, |(at, ..)| made.min(*at))
     }
 
@@ -149,16 +153,18 @@ impl Publication {
     fn make(&mut self, now: Time) {
         match &mut self.source {
             Source::Audio(audio) => {
-                if let Some((timestamp, level, payload)) = audio.poll(now) {
-                    let unsent = Unsent { marker: false, timestamp, level: Some(level), payload };
+                if let Some(sound) = audio.poll(now) {
+                    let Sound { timestamp, marker, level, payload } = sound;
+                    let unsent = Unsent { marker, timestamp, level: Some(level), payload };
                     self.waiting.push_back((now.mono, 0, unsent));
                 }
             }
             Source::Video(video) => {
-                for frame in video.poll(now) {
+                // Chromium sends the best layer first.
+                for frame in video.poll(now).into_iter().rev() {
                     let last = frame.payloads.len().saturating_sub(1);
                     for (n, payload) in frame.payloads.into_iter().enumerate() {
-                        let at = leaves(self.pacing, &mut self.free_at, now.mono, payload.len());
+                        let at = self.pacer.leaves(now.mono, payload.len());
                         let marker = n == last;
                         let unsent = Unsent { marker, timestamp: frame.timestamp, level: None, payload };
                         self.waiting.push_back((at, frame.layer, unsent));
@@ -199,16 +205,6 @@ impl Publication {
             (0..self.streams.len()).for_each(|layer| video.request_key_frame(layer));
         }
     }
-}
-
-/// When a packet of `len` bytes that is ready now has left.
-fn leaves(pacing: Pacing, free_at: &mut Option<Instant>, now: Instant, len: usize) -> Instant {
-    let Pacing::Uplink(rate) = pacing else { return now };
-    // Header, extensions and SRTP tag are about this much.
-    let bits = (len as u64 + 60) * 8;
-    let at = free_at.map_or(now, |free| free.max(now));
-    *free_at = Some(at + Duration::from_micros(bits * 1_000_000 / rate.max(1)));
-    at
 }
 
 impl Stream {

@@ -31,6 +31,8 @@ pub enum Quality {
     Low,
     Medium,
     High,
+    /// The first one in the best layer and all others in the lowest, as a speaker is shown.
+    Speaker,
 }
 
 /// What a participant is to do.
@@ -46,6 +48,13 @@ pub struct Config {
     pub quality: Option<Quality>,
 }
 
+/// How long nothing has been heard on the WebSocket.
+struct Silence {
+    heard: Instant,
+    /// After this the server counts as gone, as in livekit-client; `None` until it says so.
+    patience: Option<Duration>,
+}
+
 /// A participant that has been let in.
 pub struct Participant {
     config: Config,
@@ -58,9 +67,12 @@ pub struct Participant {
     again: bool,
     offers: u32,
     ping: Option<(Duration, Instant)>,
+    silence: Silence,
     /// The server's goodbye.
     left: Option<proto::DisconnectReason>,
     error: Option<String>,
+    /// Whom [`Quality::Speaker`] shows large: a track.
+    speaker: Option<String>,
 }
 
 impl Participant {
@@ -84,13 +96,16 @@ impl Participant {
             again: false,
             offers: 0,
             ping: None,
+            silence: Silence { heard: now.mono, patience: None },
             left: None,
             error: None,
+            speaker: None,
         }
     }
 
     /// What the server says.
     pub fn handle_signal(&mut self, now: Time, response: SignalResponse) {
+        self.silence.heard = now.mono;
         let Some(message) = response.message else { return };
         match message {
             Told::Join(join) => self.joined(now, &join),
@@ -119,6 +134,8 @@ impl Participant {
         if let Ok(seconds @ 1..) = u64::try_from(join.ping_interval) {
             let every = Duration::from_secs(seconds);
             self.ping = Some((every, now.mono + every));
+            let patience = u64::try_from(join.ping_timeout).unwrap_or(0);
+            self.silence.patience = (patience > 0).then(|| Duration::from_secs(patience).max(every * 2));
         }
         let publish = std::mem::take(&mut self.config.publish);
         // A subscriber of v0 has no use for the other connection.
@@ -161,18 +178,31 @@ impl Participant {
     fn choose(&mut self, participants: &[proto::ParticipantInfo]) {
         let Some(quality) = self.config.quality else { return };
         let tracks = participants.iter().flat_map(|participant| &participant.tracks);
-        let track_sids: Vec<String> =
+        let mut track_sids: Vec<String> =
             tracks.filter(|t| t.r#type() == proto::TrackType::Video).map(|t| t.sid.clone()).collect();
-        if track_sids.is_empty() {
-            return;
-        }
-        let mut settings = proto::UpdateTrackSettings { track_sids, ..Default::default() };
-        settings.set_quality(match quality {
+        let Some(first) = track_sids.first().cloned() else { return };
+        let rest = match quality {
             Quality::Low => proto::VideoQuality::Low,
             Quality::Medium => proto::VideoQuality::Medium,
             Quality::High => proto::VideoQuality::High,
-        });
-        self.ask(Ask::TrackSetting(settings));
+            Quality::Speaker => {
+                let speaker = self.speaker.get_or_insert(first).clone();
+                if track_sids.contains(&speaker) {
+                    track_sids.retain(|sid| *sid != speaker);
+                    self.want(vec![speaker], proto::VideoQuality::High);
+                }
+                proto::VideoQuality::Low
+            }
+        };
+        self.want(track_sids, rest);
+    }
+
+    fn want(&mut self, track_sids: Vec<String>, quality: proto::VideoQuality) {
+        if !track_sids.is_empty() {
+            let mut settings = proto::UpdateTrackSettings { track_sids, ..Default::default() };
+            settings.set_quality(quality);
+            self.ask(Ask::TrackSetting(settings));
+        }
     }
 
     fn ask(&mut self, message: Ask) {
@@ -200,7 +230,9 @@ impl Participant {
 
     pub fn poll_timeout(&mut self, now: Instant) -> Option<Instant> {
         let down = self.down.as_mut().and_then(|down| down.poll_timeout(now));
-        [self.up.poll_timeout(now), down, self.ping.map(|(_, at)| at)].into_iter().flatten().min()
+        let ping = self.ping.map(|(_, at)| at);
+        let silence = self.silence.patience.map(|patience| self.silence.heard + patience);
+        [self.up.poll_timeout(now), down, ping, silence].into_iter().flatten().min()
     }
 
     pub fn handle_timeout(&mut self, now: Time) {
@@ -214,6 +246,14 @@ impl Participant {
             self.ping = Some((every, now.mono + every));
             let timestamp = now.unix_millis();
             self.ask(Ask::PingReq(proto::Ping { timestamp, rtt: 0 }));
+        }
+        if let Some(patience) = self.silence.patience
+            && now.since(self.silence.heard) >= patience
+        {
+            self.silence.patience = None;
+            let seconds = patience.as_secs();
+            self.error
+                .get_or_insert(format!("the server has stopped answering: nothing heard for {seconds} s"));
         }
     }
 
@@ -236,6 +276,11 @@ impl Participant {
         }
         let failed = self.up.has_failed() || self.down.as_ref().is_some_and(Connection::has_failed);
         failed.then(|| "the media connection failed".to_owned())
+    }
+
+    /// Publishes nothing from now on; what was sent can still be asked for.
+    pub fn hush(&mut self) {
+        self.up.hush();
     }
 
     /// Goes, with a goodbye on both ways.

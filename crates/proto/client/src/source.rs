@@ -53,9 +53,16 @@ impl VideoSourceParams {
         Self { layers: vec![layer], fps: 30, key_frame_interval: Duration::from_secs(10), temporal_layers: 1 }
     }
 
-    /// A layer's name.
-    pub fn rid(name: &str) -> Option<Rid> {
-        Rid::new(name)
+    /// Three layers `q`, `h`, `f` of 720p that share a bitrate as libwebrtc shares it.
+    pub fn simulcast_of(bitrate: u64) -> Self {
+        let layer = |(rid, width, height, percent)| Layer {
+            rid: Rid::new(rid),
+            width,
+            height,
+            bitrate: bitrate * percent / 100,
+        };
+        let shares = [("q", 320, 180, 7), ("h", 640, 360, 19), ("f", 1280, 720, 74)];
+        Self { layers: shares.map(layer).to_vec(), ..Self::single(bitrate) }
     }
 
     /// Three layers `q`, `h`, `f` as livekit-client sends 720p: 160, 450 and 1700 kbit/s.
@@ -268,52 +275,6 @@ fn packetise(frame: &[u8], mut descriptor: vp8::Descriptor) -> Vec<Vec<u8>> {
     payloads
 }
 
-/// A microphone with an Opus encoder: a frame every 20 ms.
-#[derive(Debug)]
-pub(crate) struct AudioSource {
-    rng: SmallRng,
-    started: Instant,
-    ticks: u64,
-    /// -dBov while speaking.
-    level: u8,
-}
-
-/// Duration of an Opus frame.
-const AUDIO_FRAME: Duration = Duration::from_millis(20);
-/// Table of contents of what browsers send: CELT fullband, 20 ms, one frame, stereo (RFC 6716 section 3.1).
-const OPUS_TOC: u8 = 0xfc;
-
-impl AudioSource {
-    /// The first frame is due at once.
-    pub(crate) fn new(now: Time, seed: u64) -> Self {
-        Self { rng: SmallRng::seed_from_u64(seed), started: now.mono, ticks: 0, level: 30 }
-    }
-
-    /// When the next frame is due.
-    pub(crate) fn due(&self) -> Instant {
-        self.started + AUDIO_FRAME * self.ticks as u32
-    }
-
-    /// The next frame if it is due: RTP time from 0, loudness and payload.
-    pub(crate) fn poll(&mut self, now: Time) -> Option<(u32, u8, Vec<u8>)> {
-        if now.mono < self.due() {
-            return None;
-        }
-        let elapsed = (now.since(self.started).as_millis() / AUDIO_FRAME.as_millis()) as u64;
-        self.ticks = self.ticks.max(elapsed);
-        // 32 kbit/s is 80 bytes a frame.
-        let mut payload = vec![0; self.rng.random_range(70..90)];
-        let captured = Duration::from_micros(now.unix.as_micros() as u64);
-        if let Some((toc, body)) = payload.split_first_mut() {
-            *toc = OPUS_TOC;
-            content::fill(body, &Stamp { number: self.ticks as u32, layer: 0, captured });
-        }
-        let timestamp = (self.ticks * 960) as u32;
-        self.ticks += 1;
-        Some((timestamp, self.level, payload))
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
 mod tests {
@@ -383,8 +344,5 @@ mod tests {
         let late = t.after(Duration::from_secs(5));
         assert_eq!(source.poll(late)[0].timestamp, 450_000);
         assert!(source.poll(late).is_empty());
-        let mut audio = AudioSource::new(t, 1);
-        assert_eq!(audio.poll(late).unwrap().0, 240_000);
-        assert!(audio.poll(late).is_none());
     }
 }

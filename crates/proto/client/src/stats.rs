@@ -20,12 +20,18 @@ pub struct Sent {
 pub struct Received {
     /// Packets that the sequence numbers promise.
     pub expected: u64,
-    /// Packets that came as they were first sent.
+    /// Packets that came as they were first sent; each counts once.
     pub packets: u64,
-    /// Bytes of their datagrams.
+    /// Bytes of all datagrams, repeats included.
     pub bytes: u64,
-    /// Packets that came by retransmission and were missing.
+    /// Packets that came by retransmission and not before.
     pub recovered: u64,
+    /// Packets that came once more.
+    pub duplicates: u64,
+    /// Tracks that the server told of.
+    pub tracks: u64,
+    /// Those of which nothing has come.
+    pub silent: u64,
     /// Sequence numbers asked for, repeats included.
     pub nacked: u64,
     /// Key frames asked for.
@@ -71,6 +77,9 @@ impl Received {
         self.packets += other.packets;
         self.bytes += other.bytes;
         self.recovered += other.recovered;
+        self.duplicates += other.duplicates;
+        self.tracks += other.tracks;
+        self.silent += other.silent;
         self.nacked += other.nacked;
         self.plis += other.plis;
         self.unopened += other.unopened;

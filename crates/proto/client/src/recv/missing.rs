@@ -67,11 +67,6 @@ impl Missing {
         Seen::Fine
     }
 
-    /// Whether this packet is a gap so far.
-    pub(crate) fn is_missing(&self, seq: ExtSeq) -> bool {
-        self.gaps.contains_key(&seq.0)
-    }
-
     /// Forgets everything before `seq`: it is no longer wanted.
     pub(crate) fn forget_before(&mut self, seq: u64) {
         self.gaps = self.gaps.split_off(&seq);

@@ -2,6 +2,7 @@
 
 pub(crate) mod arrivals;
 pub(crate) mod frames;
+pub(crate) mod ledger;
 pub(crate) mod missing;
 pub(crate) mod reception;
 

@@ -91,7 +91,7 @@ impl World {
             address: addresses[0],
             certificate: certificate(1).clone(),
             verify: true,
-            pacing: client::Pacing::Frame,
+            pacing: client::Pacing::default(),
             seed,
         };
         let config = client::Config { mode, endpoint, second_address: addresses[1], publish, quality: None };

@@ -1,0 +1,122 @@
+//! One participant of a crowd with its sockets.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use client::{Config, Endpoint, Mode, Participant};
+use clock::Time;
+use livekit_protocol as proto;
+use net::{Message, Options, Poller, Receiver, Sender, Socket};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{Part, Snapshot, now};
+
+/// Kernel buffer of each socket, bytes: a tick of 50 Mbit/s, several times over as the kernel counts.
+const BUFFER: usize = 256 << 10;
+
+pub(super) struct Member {
+    pub(super) participant: Participant,
+    sockets: Vec<(Socket, Sender)>,
+    say: UnboundedSender<proto::SignalRequest>,
+    began: Instant,
+    pub(super) connected: bool,
+    pub(super) over: bool,
+    /// The deadline that the crowd has been told.
+    pub(super) next: Option<Instant>,
+}
+
+impl Member {
+    /// Somebody whose WebSocket is open: since when it was wanted, from which address, and its way out.
+    pub(super) fn enter(
+        index: usize,
+        part: &Part,
+        (began, ip, say): (Instant, IpAddr, UnboundedSender<proto::SignalRequest>),
+        certificate: &peer::Certificate,
+        poller: &Poller,
+    ) -> io::Result<Self> {
+        let count = if part.mode == Mode::Dual { 2 } else { 1 };
+        let mut sockets = Vec::with_capacity(count);
+        for n in 0..count {
+            let options = Options { reuse_port: false, buffer: BUFFER, gro: false };
+            let socket = Socket::bind(SocketAddr::new(ip, 0), options)?;
+            socket.stamp_arrivals()?;
+            poller.add(&socket, (index * 2 + n) as u64)?;
+            sockets.push((socket, Sender::new(true)));
+        }
+        let (Some((first, _)), Some((last, _))) = (sockets.first(), sockets.last()) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let config = Config {
+            mode: part.mode,
+            endpoint: Endpoint {
+                address: first.local_addr(),
+                certificate: certificate.clone(),
+                verify: false,
+                pacing: part.pacing,
+                // Differs between participants, and between runs: SSRCs and passwords come from it.
+                seed: now().unix.as_nanos() as u64 ^ (index as u64) << 40,
+            },
+            second_address: last.local_addr(),
+            publish: part.publish.clone(),
+            quality: part.quality,
+        };
+        let participant = Participant::new(now(), config);
+        Ok(Self { participant, sockets, say, began, connected: false, over: false, next: None })
+    }
+
+    /// Neither in nor given up.
+    pub(super) fn is_joining(&self) -> bool {
+        !self.connected && !self.over
+    }
+
+    pub(super) fn receive(&mut self, which: usize, receiver: &mut Receiver) {
+        let Some((socket, _)) = self.sockets.get(which) else { return };
+        let to = socket.local_addr();
+        loop {
+            // An ICMP error of an earlier packet is told here and means nothing.
+            let more = receiver.receive(socket).unwrap_or(false);
+            let clock = now();
+            for datagram in receiver.datagrams() {
+                let at = Time { unix: datagram.at.unwrap_or(clock.unix), ..clock };
+                self.participant.handle_datagram(at, datagram.remote, to, datagram.payload);
+            }
+            if !more {
+                return;
+            }
+        }
+    }
+
+    /// Sends what is to be sent and counts what has changed. The next deadline, if it is a new one.
+    pub(super) fn settle(&mut self, now: Time, snapshot: &mut Snapshot) -> Option<Instant> {
+        while let Some(request) = self.participant.poll_signal() {
+            // The WebSocket's end is told by itself.
+            let _ = self.say.send(request);
+        }
+        let mut buf = [0; 1500];
+        while let Some(transmit) = self.participant.poll_transmit(now, &mut buf) {
+            let socket = self.sockets.iter_mut().find(|(socket, _)| socket.local_addr() == transmit.from);
+            let Some((socket, sender)) = socket else { continue };
+            let payload = buf.get(..transmit.len).unwrap_or_default();
+            let message = Message { remote: transmit.to, local: None, payload, segment: payload.len() };
+            sender.send(socket, [message]);
+        }
+        self.participant.take_delays(|delay| snapshot.delays.record(delay));
+        if self.is_joining() && self.participant.is_connected() {
+            self.connected = true;
+            snapshot.connected += 1;
+            snapshot.joins.push(now.since(self.began));
+        }
+        if !self.over
+            && let Some(why) = self.participant.over()
+        {
+            self.over = true;
+            snapshot.connected -= usize::from(self.connected);
+            *snapshot.failures.entry(why).or_default() += 1;
+        }
+        let next = if self.over { None } else { self.participant.poll_timeout(now.mono) };
+        let news = next.filter(|_| next != self.next);
+        self.next = next;
+        news
+    }
+}
