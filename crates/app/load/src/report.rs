@@ -23,7 +23,7 @@ pub(crate) struct Report {
     participants: usize,
     /// To standard error, so that standard output is the report's.
     told: usize,
-    connected: usize,
+    all_gone: bool,
     sheet: Sheet,
 }
 
@@ -38,7 +38,7 @@ impl Report {
             "layout": options.layout.map(|layout| format!("{layout:?}").to_lowercase()),
             "protocol": if options.v0 { "v0" } else { "v1" }, "duration_s": options.duration,
         });
-        Self { participants, told: 0, connected: 0, sheet: Sheet::new(command) }
+        Self { participants, told: 0, all_gone: false, sheet: Sheet::new(command) }
     }
 
     pub(crate) fn joining(&mut self, seen: &Snapshot, all: usize) {
@@ -84,7 +84,7 @@ impl Report {
         end.seen.joins.iter().for_each(|join| joins.record(*join));
         let delays = &end.seen.delays;
         let frames = |seen: &Snapshot| seen.stats.videos.iter().map(|video| video.frames).sum::<u64>();
-        self.connected = end.seen.connected;
+        self.all_gone = first.seen.connected > 0 && end.seen.connected == 0;
         let rss = end.cost.map(|cost| cost.rss);
         let grown = rss.zip(before).map(|(rss, before)| rss.saturating_sub(before.rss));
         let mut put = |name, value: Value, unit| self.sheet.put(name, value, unit);
@@ -121,9 +121,9 @@ impl Report {
         self.sheet.fail(&end.seen.failures);
     }
 
-    /// Who was there at the end.
-    pub(crate) fn connected(&self) -> usize {
-        self.connected
+    /// Everybody was in, and nobody is any more.
+    pub(crate) fn all_gone(&self) -> bool {
+        self.all_gone
     }
 
     pub(crate) fn write(&self, json: Option<&Path>) -> anyhow::Result<()> {

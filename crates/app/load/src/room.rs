@@ -226,7 +226,7 @@ pub fn run(options: &Room) -> anyhow::Result<()> {
     runtime.shutdown_timeout(Duration::from_secs(1));
     let report = report?;
     report.write(options.json.as_deref())?;
-    ensure!(report.connected() > 0, "everybody fell out; the report says why");
+    ensure!(!report.all_gone(), "everybody fell out; the report says why");
     Ok(())
 }
 
