@@ -24,8 +24,8 @@ const HOMES: [(&str, &[&str]); 12] = [
     ("axum", &["api", "server"]),
     ("rust-embed", &["api"]),
     ("libc", &["net"]),
-    ("anyhow", &["server", "load", "xtask"]),
-    ("clap", &["server", "load"]),
+    ("anyhow", &["server", "load", "xtask", "floor"]),
+    ("clap", &["server", "load", "floor"]),
     ("serde-saphyr", &["server"]),
 ];
 
