@@ -176,7 +176,9 @@ export class Clapper {
   constructor(name, url) {
     const video = "signalstats,metadata=mode=print:key=lavfi.signalstats.YAVG:file=pipe\\\\:1:direct=1";
     const audio = "silencedetect=noise=-20dB:duration=0.3";
-    const args = ["-loglevel", "info", "-nostats", "-copyts", "-i", url, "-vf", video, "-af", audio, "-f", "null", "-"];
+    // A busy machine publishes slower than it should; FFmpeg ends where a playlist has had nothing new three times.
+    const input = url.includes(".m3u8") ? ["-max_reload", "1000"] : [];
+    const args = ["-loglevel", "info", "-nostats", "-copyts", ...input, "-i", url, "-vf", video, "-af", audio, "-f", "null", "-"];
     this.process = new Ffmpeg(`clapper-${name}`, args);
     this.process.child.stdout.on("data", (data) => this.#see(data));
     this.process.child.stderr.on("data", (data) => this.#hear(data));

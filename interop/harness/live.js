@@ -23,16 +23,16 @@ export async function liveServer(name, more = "", { tls = false, env } = {}) {
   started.add(server);
   server.rtmp = (stream) => `rtmp${tls ? "s" : ""}://127.0.0.1:${rtmp}/live/${stream}`;
   server.flv = (stream) => `http${tls ? "s" : ""}://127.0.0.1:${http}/live/${stream}.flv`;
-  server.hls = (stream) => `http${tls ? "s" : ""}://127.0.0.1:${http}/live/${stream}/index.m3u8`;
+  server.hls = (stream, file = "index.m3u8") => `http${tls ? "s" : ""}://127.0.0.1:${http}/live/${stream}/${file}`;
   /** Waits until a stream has frames, or has none. */
   server.plays = (stream, wanted = true) =>
     until(`${stream} to ${wanted ? "be" : "be gone"}`, async () => {
       const answer = await fetch(server.flv(stream), { method: "HEAD", signal: AbortSignal.timeout(3000) });
       return answer.ok === wanted;
     });
-  /** Waits until a stream has a playlist, which takes a segment. */
-  server.cuts = (stream) =>
-    until(`${stream} to have a playlist`, async () => (await fetch(server.hls(stream), { signal: AbortSignal.timeout(20_000) })).ok);
+  /** Waits until a stream has a playlist of segments, which takes one of them. */
+  server.cuts = (stream, file) =>
+    until(`${stream} to have a playlist`, async () => (await fetch(server.hls(stream, file), { signal: AbortSignal.timeout(20_000) })).ok);
   /** Settings of `live:` other than those it was started with take effect. */
   server.reloadLive = (more) => server.reload(config(more));
   let admin;

@@ -14,13 +14,13 @@ describe("live players", { concurrency: true }, () => {
   before(async () => {
     // Players that know no parts ask for a playlist again after the longest segment, and begin three of them back.
     server = await liveServer("live-players", "  hls: { segment: 2s, max_segment: 3s }\n");
-    ways = { rtmp: server.rtmp("demo"), flv: server.flv("demo"), hls: server.hls("demo") };
+    ways = { rtmp: server.rtmp("demo"), flv: server.flv("demo"), hls: server.hls("demo"), fmp4: server.hls("demo", "fmp4.m3u8") };
     publish("players", server.rtmp("demo"));
     await server.cuts("demo");
   });
   after(stopAll);
 
-  for (const way of ["rtmp", "flv", "hls"]) {
+  for (const way of ["rtmp", "flv", "hls", "fmp4"]) {
     test(`VLC plays ${way}`, async () => {
       const player = new Vlc(way, ways[way]);
       await player.plays(SECONDS);
@@ -41,12 +41,14 @@ describe("live players", { concurrency: true }, () => {
     await player.process.kill();
   });
 
-  test("GStreamer's hlsdemux2 plays", async () => {
-    const player = GStreamer.playbin("hls", ways.hls, "playbin3");
-    await player.plays(SECONDS);
-    assert.ok(player.elements.has("HLSDemux2"), [...player.elements].join());
-    await player.process.kill();
-  });
+  for (const way of ["hls", "fmp4"]) {
+    test(`GStreamer's hlsdemux2 plays ${way}`, async () => {
+      const player = GStreamer.playbin(way, ways[way], "playbin3");
+      await player.plays(SECONDS);
+      assert.ok(player.elements.has("HLSDemux2"), [...player.elements].join());
+      await player.process.kill();
+    });
+  }
 
   test("rtmpdump plays, and what it writes is whole", async () => {
     const dump = new Child("rtmpdump", "rtmpdump", ["--live", "--quiet", "-r", ways.rtmp, "-o", "-"]);

@@ -28,8 +28,8 @@ describe("live sync", { concurrency: true }, () => {
   for (const { name, ...what } of FORMS) {
     test(`sound is within ${APART * 1000} ms of pictures, for the first player and for a late one (${name})`, async (context) => {
       publish(name, server.rtmp(name), { ...what, ...Clapper.pattern() });
-      await server.cuts(name);
-      const ways = { rtmp: server.rtmp(name), flv: server.flv(name), hls: server.hls(name) };
+      await Promise.all([server.cuts(name, "ts.m3u8"), server.cuts(name, "fmp4.m3u8")]);
+      const ways = { rtmp: server.rtmp(name), flv: server.flv(name), ts: server.hls(name, "ts.m3u8"), fmp4: server.hls(name, "fmp4.m3u8") };
       const judge = async (when) => {
         const found = Object.entries(ways).map(async ([way, url]) => {
           const apart = await new Clapper(`${name}-${way}-${when}`, url).claps(CLAPS);
