@@ -10,7 +10,7 @@ use crate::{Event, Quality, Room, TrackKind, TrackSid};
 /// What a publisher was told of the demand for a track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Demand {
-    told: Option<Quality>,
+    pub(crate) told: Option<Quality>,
     /// A lower demand is told then, if it is still lower.
     lower_at: Option<Instant>,
 }

@@ -102,6 +102,11 @@ impl Track {
         self.subscribers.iter()
     }
 
+    /// The best quality that the publisher was told to be wanted.
+    pub fn demanded(&self) -> Option<Quality> {
+        self.demand.told
+    }
+
     /// The layers of the preferred codec, lowest first.
     pub fn layers(&self) -> &[Layer] {
         self.draft.codecs.first().map_or(&[], |c| &c.layers)

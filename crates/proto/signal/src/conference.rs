@@ -14,6 +14,7 @@ use crate::admin::Calls;
 use crate::media::Names;
 use crate::messages;
 use crate::negotiation::Chosen;
+use crate::second_codec::Second;
 use crate::session::Session;
 use crate::speakers::Speakers;
 use crate::{Config, Input, Output, SessionId};
@@ -43,6 +44,7 @@ pub(crate) struct Published {
     pub(crate) producer: ProducerId,
     /// What its publisher may send, the preferred codec first.
     pub(crate) codecs: Vec<Chosen>,
+    pub(crate) second: Second,
 }
 
 /// A room, its participants' sessions and their negotiations, as one machine.

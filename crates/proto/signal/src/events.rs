@@ -50,11 +50,7 @@ impl Conference {
                 let track_sid = track.0;
                 self.tell(&publisher, Message::TrackSubscribed(proto::TrackSubscribed { track_sid }));
             }
-            Event::Demand { track, quality } => {
-                let Some(found) = self.room.track(&track) else { return };
-                let (publisher, message) = (found.publisher.clone(), messages::demand(found, quality));
-                self.tell(&publisher, message);
-            }
+            Event::Demand { track, .. } => self.tell_demand(&track),
             Event::RoomUpdated { metadata } => self.on_room_updated(now, metadata),
             Event::Ended { .. } => self.webhook(now, "room_finished", None, None),
         }
@@ -73,6 +69,7 @@ impl Conference {
     fn on_left(&mut self, now: Time, participant: &Participant, connected: bool, reason: LeaveReason) {
         let info = messages::goodbye(&self.room, participant, reason);
         self.drop_session(&participant.sid, reason);
+        self.count_out_of_all(&participant.sid);
         self.speakers.forget(&participant.sid);
         self.end_calls(&participant.sid);
         if !participant.who.permission.hidden {
@@ -97,6 +94,10 @@ impl Conference {
         if let Some(published) = published {
             self.producers.remove(&published.producer);
             self.command(sfu::Command::RemoveProducer { producer: published.producer });
+            if let Some((producer, _)) = published.second.sent {
+                self.producers.remove(&producer);
+                self.command(sfu::Command::RemoveProducer { producer });
+            }
         }
         if let Some(session) = self.sessions.get_mut(&track.publisher) {
             session.up.pending.retain(|p| p.track != track.sid);

@@ -21,6 +21,7 @@ mod negotiation;
 mod offering;
 mod publishing;
 mod requests;
+mod second_codec;
 mod session;
 mod speakers;
 mod subscribing;

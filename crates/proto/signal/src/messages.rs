@@ -277,9 +277,9 @@ pub(crate) fn action_for(why: LeaveReason) -> proto::leave_request::Action {
     }
 }
 
-/// The qualities of a track's codecs that somebody wants.
+/// The qualities of a track's codecs that somebody wants: of the first, and of the second.
 #[allow(deprecated)] // Old clients read `subscribed_qualities`.
-pub(crate) fn demand(track: &Track, wanted: Option<Quality>) -> Message {
+pub(crate) fn demand(track: &Track, first: Option<Quality>, second: Option<Quality>) -> Message {
     let qualities = |wanted: Option<Quality>| {
         [Quality::Low, Quality::Medium, Quality::High]
             .map(|q| proto::SubscribedQuality { quality: quality(q).into(), enabled: Some(q) <= wanted })
@@ -287,13 +287,12 @@ pub(crate) fn demand(track: &Track, wanted: Option<Quality>) -> Message {
     };
     let codecs = track.draft.codecs.iter().enumerate().map(|(at, codec)| {
         let short = codec.mime.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
-        // Nobody is sent the second codec.
-        let wanted = if at == 0 { wanted } else { None };
+        let wanted = [first, second].get(at).copied().flatten();
         proto::SubscribedCodec { codec: short, qualities: qualities(wanted) }
     });
     Message::SubscribedQualityUpdate(proto::SubscribedQualityUpdate {
         track_sid: track.sid.0.clone(),
-        subscribed_qualities: qualities(wanted),
+        subscribed_qualities: qualities(first),
         subscribed_codecs: codecs.collect(),
     })
 }

@@ -10,10 +10,11 @@ use sfu::ChannelParams;
 
 use crate::conference::Timer;
 use crate::negotiation::{
-    Answered, Chosen, Offerer, Phase, Remote, Slot, SlotState, defaults_for, extension_ids,
+    Answered, Chosen, Offerer, Phase, Remote, Slot, SlotState, defaults_for, extension_ids, misses_first,
     offered_extensions,
 };
 use crate::publishing::transport;
+use crate::second_codec::Supply;
 use crate::{Conference, Mode};
 
 /// Data channels that we open: label, ordered, retransmissions.
@@ -82,13 +83,15 @@ impl Conference {
         let Some(session) = self.sessions.get_mut(sid) else { return };
         let worker = session.worker;
         for (track, kind) in session.downstream.take_queue() {
-            let Some(published) = self.published.get(&track) else { continue };
-            let codecs = defaults_for(&published.codecs);
+            let (producer, codecs) = match self.supply(sid, &track) {
+                Some(Supply::Sent(producer, codecs)) => (producer, defaults_for(&codecs)),
+                Some(Supply::Awaited) | None => continue,
+            };
             if codecs.is_empty() {
                 self.refuse_subscription(sid, &track, proto::SubscriptionError::SeCodecUnsupported);
                 continue;
             }
-            let line = self.new_line(worker, track, codecs);
+            let line = self.new_line(worker, track, producer, codecs);
             let Some(session) = self.sessions.get_mut(sid) else { return };
             let slots = &mut session.downstream.slots;
             let free = slots.iter_mut().find(|s| s.kind == kind && matches!(s.state, SlotState::Free));
@@ -148,7 +151,7 @@ impl Conference {
                     let taken = section.filter(|s| s.direction.receives() && !s.is_rejected());
                     let codecs = taken.map(|s| agreed(&line.codecs, &s.rtp)).unwrap_or_default();
                     match taken {
-                        Some(section) if !codecs.is_empty() => {
+                        Some(section) if !misses_first(&line.codecs, &codecs) => {
                             line.started = true;
                             let audio = slot.kind == TrackKind::Audio;
                             let ours = offered_extensions(audio);
@@ -171,8 +174,17 @@ impl Conference {
             self.start(sid, mid, &line, &codecs, extensions);
         }
         for line in refused {
-            self.refuse_subscription(sid, &line.track, proto::SubscriptionError::SeCodecUnsupported);
             self.stop(&line);
+            let Some(session) = self.sessions.get_mut(sid) else { return };
+            let mut downstream = std::mem::take(&mut session.downstream);
+            // Of a track in two codecs, what was refused may be the first or already the second.
+            let falls_back = self.fall_back(sid, &line.track, &mut downstream);
+            if let Some(session) = self.sessions.get_mut(sid) {
+                session.downstream = downstream;
+            }
+            if !falls_back {
+                self.refuse_subscription(sid, &line.track, proto::SubscriptionError::SeCodecUnsupported);
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use crate::announcement::{LISTED_MAX, cids, draft, track_codec, wish};
 use crate::conference::Published;
 use crate::messages;
 use crate::negotiation::{Local, Pending, Plan, Remote, Wish, build_answer, choose_to_receive, track_kind};
+use crate::second_codec::{Second, first_alone};
 use crate::{Conference, Mode};
 
 impl Conference {
@@ -74,7 +75,7 @@ impl Conference {
         mine.filter(|t| !t.live).find(|t| t.draft.cid == cid).map(|t| t.sid.clone())
     }
 
-    /// The same track in a second codec: noted, and taken, though nobody is sent it.
+    /// The same track in a second codec, which somebody lacks the first for.
     fn add_codec(&mut self, now: Time, sid: &ParticipantSid, kind: TrackKind, add: proto::AddTrackRequest) {
         let track = TrackSid(add.sid.clone());
         let known = self.room.track(&track).is_some_and(|t| t.publisher == *sid && t.draft.kind == kind);
@@ -83,6 +84,13 @@ impl Conference {
             return;
         };
         let codec = track_codec(codec, kind, &add.layers);
+        let rids = codec.layers.iter().map(|l| l.rid.clone()).filter(|r| !r.is_empty());
+        let wish = Wish {
+            preferred: Kind::from_name(&codec.mime),
+            rids: rids.collect(),
+            backup: true,
+            ..Wish::default()
+        };
         let change = TrackChange::AddCodec(codec);
         if self.tell_room(now, Command::Describe { track: track.clone(), change }).is_err() {
             self.refuse(sid, 0, Reason::LimitExceeded, "too many codecs", Request::AddTrack(add));
@@ -91,7 +99,6 @@ impl Conference {
         let cids = cids(&add);
         self.say_published(sid, add.cid, &track);
         if let Some(session) = self.sessions.get_mut(sid) {
-            let wish = Wish { backup: true, ..Wish::default() };
             session.up.pending.push(Pending { track, kind, cids, wish });
         }
         self.match_tracks(now, sid);
@@ -119,7 +126,11 @@ impl Conference {
         let Some(session) = self.sessions.get_mut(sid) else { return };
         let ended = session.up.read(&offer);
         for section in ended {
-            let Some(track) = section.track.filter(|_| !section.wish.backup) else { continue };
+            let Some(track) = section.track else { continue };
+            if section.wish.backup {
+                self.second_ended(now, &track);
+                continue;
+            }
             let _ = self.tell_room(now, Command::Unpublish { track, by_server: false });
         }
         let Some(session) = self.sessions.get_mut(sid) else { return };
@@ -248,13 +259,14 @@ impl Conference {
             let actual = section.codecs.first().map(|c| c.kind);
             let (mid, cid) = (section.mid, section.cid.clone());
             let backup = section.wish.backup;
+            let producer = self.names.producer(worker);
+            section.producer = Some(producer);
+            let (params, sent) = (section.params(), section.codecs.clone());
+            self.command(sfu::Command::AddProducer { peer, producer, params });
             if !backup {
-                let producer = self.names.producer(worker);
-                section.producer = Some(producer);
-                let (params, codecs) = (section.params(), section.codecs.clone());
-                self.published.insert(track.clone(), Published { producer, codecs });
+                let published = Published { producer, codecs: sent.clone(), second: Second::default() };
+                self.published.insert(track.clone(), published);
                 self.producers.insert(producer, track.clone());
-                self.command(sfu::Command::AddProducer { peer, producer, params });
             }
             let Some(known) = self.room.track(&track) else { continue };
             let mut codecs = known.draft.codecs.clone();
@@ -266,7 +278,10 @@ impl Conference {
                     entry.sdp_cid = cid;
                 }
             }
-            let _ = self.tell_room(now, Command::GoLive { track, codecs });
+            let _ = self.tell_room(now, Command::GoLive { track: track.clone(), codecs });
+            if backup {
+                self.second_arrived(now, &track, producer, sent);
+            }
         }
     }
 
@@ -278,7 +293,13 @@ impl Conference {
             .filter_map(|s| Some((s.track.clone()?, s.producer?, s.params(), s.codecs.clone())))
             .collect();
         for (track, producer, params, codecs) in updates {
-            self.published.insert(track, Published { producer, codecs });
+            if let Some(published) = self.published.get_mut(&track) {
+                if published.producer == producer {
+                    published.codecs = codecs;
+                } else if let Some(second) = published.second.sent.as_mut().filter(|s| s.0 == producer) {
+                    second.1 = first_alone(codecs);
+                }
+            }
             self.command(sfu::Command::UpdateProducer { producer, params });
         }
     }

@@ -7,10 +7,11 @@ use livekit_protocol as proto;
 use proto::signal_response::Message;
 use room::{ParticipantSid, TrackKind, TrackSid};
 use rtp::ext::PlayoutDelay;
-use sfu::{ConsumerParams, ExtensionIds, Wish};
+use sfu::{ConsumerParams, ExtensionIds, ProducerId, Wish};
 
 use crate::conference::Timer;
-use crate::negotiation::{Chosen, Downstream, Line, Slot, SlotState, accepts, extension_ids};
+use crate::negotiation::{Chosen, Downstream, Line, Slot, SlotState, accepts, extension_ids, misses_first};
+use crate::second_codec::Supply;
 use crate::{Conference, Mode};
 
 /// The highest temporal layer there is: all frames.
@@ -21,10 +22,12 @@ impl Conference {
         let Some(kind) = self.room.track(track).map(|t| t.draft.kind) else { return };
         let Some(session) = self.sessions.get_mut(sid) else { return };
         session.downstream.add(track.clone(), kind);
+        self.count_in(track);
         self.want_negotiation(now, sid, true);
     }
 
     pub(crate) fn on_unsubscribed(&mut self, now: Time, sid: &ParticipantSid, track: &TrackSid) {
+        self.count_out(sid, track);
         let Some(session) = self.sessions.get_mut(sid) else { return };
         let Some(line) = session.downstream.remove(track) else { return };
         self.stop(&line);
@@ -97,11 +100,18 @@ impl Conference {
     }
 
     /// A line for a track, in these codecs.
-    pub(crate) fn new_line(&mut self, worker: u8, track: TrackSid, codecs: Vec<Chosen>) -> Line {
+    pub(crate) fn new_line(
+        &mut self,
+        worker: u8,
+        track: TrackSid,
+        producer: ProducerId,
+        codecs: Vec<Chosen>,
+    ) -> Line {
         let repairs = codecs.iter().any(|c| c.rtx.is_some());
         Line {
             track,
             consumer: self.names.consumer(worker),
+            producer,
             ssrc: self.names.ssrc(),
             rtx: repairs.then(|| self.names.ssrc()),
             codecs,
@@ -119,7 +129,7 @@ impl Conference {
         extensions: ExtensionIds,
     ) {
         let Some(peer) = self.sessions.get(sid).map(crate::session::Session::sending_peer) else { return };
-        let Some(producer) = self.published.get(&line.track).map(|p| p.producer) else { return };
+        let producer = line.producer;
         let Some(wish) = self.wish(sid, &line.track) else { return };
         let rtx_ssrc = line.rtx.filter(|_| codecs.iter().any(|c| c.rtx.is_some()));
         let params = ConsumerParams {
@@ -191,7 +201,11 @@ impl Conference {
         let mut downstream = std::mem::take(&mut session.downstream);
         self.follow_sections(&mut downstream, offer);
         for (track, kind) in downstream.take_queue() {
-            let Some(codecs) = self.published.get(&track).map(|p| p.codecs.clone()) else { continue };
+            let (producer, codecs) = match self.supply(sid, &track) {
+                Some(Supply::Sent(producer, codecs)) => (producer, codecs),
+                // Comes back when it is there.
+                Some(Supply::Awaited) | None => continue,
+            };
             let Some(at) = downstream.free_slot(kind) else {
                 downstream.add(track, kind);
                 continue;
@@ -200,11 +214,14 @@ impl Conference {
             let chosen = section
                 .map(|s| crate::negotiation::choose_for(&s.rtp, &self.config.codecs, &codecs))
                 .unwrap_or_default();
-            if chosen.is_empty() {
-                self.refuse_subscription(sid, &track, proto::SubscriptionError::SeCodecUnsupported);
+            if misses_first(&codecs, &chosen) {
+                let takes = section.is_some_and(|s| self.takes_second(&track, &s.rtp));
+                if !(takes && self.fall_back(sid, &track, &mut downstream)) {
+                    self.refuse_subscription(sid, &track, proto::SubscriptionError::SeCodecUnsupported);
+                }
                 continue;
             }
-            let line = self.new_line(worker, track, chosen);
+            let line = self.new_line(worker, track, producer, chosen);
             if let Some(slot) = downstream.slots.get_mut(at) {
                 slot.state = SlotState::Busy(line);
             }

@@ -3,6 +3,7 @@
 
 mod admin;
 mod audio;
+mod backup;
 mod data;
 mod dual;
 mod hostile;

@@ -132,6 +132,15 @@ pub(crate) fn choose_for(offered: &Rtp, enabled: &[Kind], sent: &[Chosen]) -> Ve
     chosen
 }
 
+/// Whether what was chosen misses what comes: publishers could send all that was agreed on with them, and send
+/// the first.
+pub(crate) fn misses_first(sent: &[Chosen], chosen: &[Chosen]) -> bool {
+    let first = sent.first().map(|c| c.kind);
+    // Sound is understood by everybody, with its redundancy or without.
+    let sound = first.is_some_and(Kind::is_audio);
+    chosen.is_empty() || !sound && chosen.iter().all(|c| Some(c.kind) != first)
+}
+
 fn candidates<'a>(offered: &'a Rtp, enabled: &'a [Kind]) -> impl Iterator<Item = Chosen> + 'a {
     offered.payloads.iter().filter_map(move |payload| {
         let kind = payload.codec().filter(|k| enabled.contains(k) && is_plain(*k, payload, offered))?;

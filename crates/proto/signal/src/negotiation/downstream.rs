@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use room::{TrackKind, TrackSid};
 use rtp::{Mid, Ssrc};
-use sfu::ConsumerId;
+use sfu::{ConsumerId, ProducerId};
 
 use super::codecs::Chosen;
 
@@ -34,6 +34,8 @@ pub(crate) enum SlotState {
 pub(crate) struct Line {
     pub(crate) track: TrackSid,
     pub(crate) consumer: ConsumerId,
+    /// The track in the codec that is sent.
+    pub(crate) producer: ProducerId,
     pub(crate) ssrc: Ssrc,
     pub(crate) rtx: Option<Ssrc>,
     pub(crate) codecs: Vec<Chosen>,

@@ -12,7 +12,8 @@ mod upstream;
 
 pub(crate) use answer::{Plan, Stream, build_answer};
 pub(crate) use codecs::{
-    Chosen, accepts, choose_for, choose_to_receive, defaults_for, extension_ids, offered_extensions,
+    Chosen, accepts, choose_for, choose_to_receive, defaults_for, extension_ids, misses_first,
+    offered_extensions, placeholder,
 };
 pub(crate) use downstream::{Downstream, Line, Slot, SlotState};
 pub(crate) use local::{Local, Remote, from_sdp};

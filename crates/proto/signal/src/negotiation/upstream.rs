@@ -41,7 +41,7 @@ pub(crate) struct Wish {
     pub(crate) no_dtx: bool,
     /// Audio may come twice, RFC 2198.
     pub(crate) redundant: bool,
-    /// The same track in a second codec, which nobody gets yet.
+    /// The same track in a second codec.
     pub(crate) backup: bool,
 }
 
