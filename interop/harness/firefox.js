@@ -41,17 +41,16 @@ export class Firefox {
   #waiting = new Map();
   #serial = 0;
 
-  /** `preferences` come on top of those that every test needs. */
-  static async launch(preferences = {}) {
+  static async launch() {
     const program = PLACES.find((place) => place && existsSync(place));
     if (!program) throw new Error("no Firefox found: install it, or name it in FIREFOX");
     const self = new Firefox();
-    await self.#start(program, preferences);
+    await self.#start(program);
     return self;
   }
 
-  async #start(program, preferences) {
-    const lines = Object.entries({ ...PREFERENCES, ...preferences }).map(([name, value]) => `user_pref(${JSON.stringify(name)}, ${JSON.stringify(value)});`);
+  async #start(program) {
+    const lines = Object.entries(PREFERENCES).map(([name, value]) => `user_pref(${JSON.stringify(name)}, ${JSON.stringify(value)});`);
     writeFileSync(join(this.#profile, "user.js"), lines.join("\n"));
     const child = spawn(program, ["--headless", "--no-remote", "--profile", this.#profile, "--remote-debugging-port", "0"], {
       stdio: ["ignore", "ignore", "pipe"],

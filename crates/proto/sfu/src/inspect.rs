@@ -33,9 +33,9 @@ pub(crate) fn frame(
 /// plain codec, with something in the newest. Anything else is nobody's to decode.
 pub(crate) fn is_sound(payload: &[u8], codecs: &[CodecParams]) -> bool {
     let Some(inner) = plain(codecs) else { return false };
-    let Ok(mut blocks) = red::Blocks::parse(payload) else { return false };
+    let Ok(blocks) = red::Blocks::parse(payload) else { return false };
     let alike = blocks.clone().all(|block| block.pt == inner.pt.0);
-    alike && blocks.by_ref().last().is_some_and(|newest| !newest.data.is_empty())
+    alike && blocks.last().is_some_and(|newest| !newest.data.is_empty())
 }
 
 fn by_payload(kind: Kind, payload: &[u8]) -> Frame {

@@ -199,7 +199,11 @@ impl Router {
         }
         let mut ssrcs = [Ssrc(0); REMB_SSRCS];
         let known = by_remb.flat_map(|p| p.encodings.iter().filter_map(|e| e.receive.ssrc));
-        let count = ssrcs.iter_mut().zip(known).map(|(place, ssrc)| *place = ssrc).count();
+        let mut count = 0;
+        for (place, ssrc) in ssrcs.iter_mut().zip(known) {
+            *place = ssrc;
+            count += 1;
+        }
         let told = ssrcs.get(..count).unwrap_or_default();
         if let Some(bitrate) = peer.reception.remb.poll(now.mono, lost) {
             compound.add(peer, outbox, |b| b.remb(reporter, bitrate, told));
