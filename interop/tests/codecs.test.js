@@ -2,7 +2,6 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { Firefox } from "../harness/firefox.js";
 import { freshRoom, setUp } from "../harness/suite.js";
 
 const suite = setUp("codecs");
@@ -48,20 +47,3 @@ for (const [mode, options] of [
     }
   });
 }
-
-it("who lacks the first codec makes the publisher send a second, which the others are not given", async () => {
-  const firefox = await Firefox.launch({ "media.webrtc.codec.video.av1.enabled": false });
-  try {
-    const room = freshRoom("backup");
-    const [ada, bob] = await suite.gather(room, ["ada", "bob"]);
-    await publish(ada, { videoCodec: "av1", scalabilityMode: "L1T1" });
-    await bob.sees("ada", "camera", SIZE);
-    const fox = await firefox.participant(suite.site, "fox");
-    await fox.join(suite.server, room);
-    const { codec } = await fox.sees("ada", "camera");
-    assert.equal(codec, "video/VP8");
-    assert.equal((await bob.sees("ada", "camera", SIZE)).codec, "video/AV1");
-  } finally {
-    await firefox.close();
-  }
-});
