@@ -89,12 +89,8 @@ describe("live", { concurrency: true }, () => {
     await first.kill();
     publish("reordered-again", server.rtmp("reordered"), { video: H264 });
     await all(watchers, 6);
-    for (const watcher of watchers) {
-      onwards(watcher);
-      // Its last picture may be shown after the next one's first: FFmpeg says so of the times of showing.
-      const others = watcher.said.split("\n").filter((line) => line && !line.includes("non monotonically increasing dts to muxer"));
-      assert.deepEqual(others, [], watcher.name);
-    }
+    // No picture of the second is shown before the last of the first, or at one time with it.
+    watchers.forEach(unbroken);
     await stop(watchers);
   });
 
