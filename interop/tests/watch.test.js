@@ -5,6 +5,7 @@ import { availableParallelism, loadavg } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { Chromium } from "../harness/chromium.js";
+import { AAC, AV1, H264, OPUS, VP9, publish, publishRemuxed } from "../harness/ffmpeg.js";
 import { liveServer, stopAll, publishClock, readClock } from "../harness/live.js";
 import { ARTIFACTS } from "../harness/server.js";
 import { until } from "../harness/until.js";
@@ -154,6 +155,26 @@ describe("watch", () => {
     await protocol(page).getByText("LL-HLS").waitFor();
     await flows(page);
   });
+
+  for (const [name, what] of [
+    ["VP9 and AAC", { video: VP9, audio: AAC }],
+    ["H.264 and Opus", { video: H264, audio: OPUS }],
+    ["AV1 and Opus", { video: AV1, audio: OPUS }],
+  ]) {
+    test(`${name} play over LL-HLS with their sound`, async () => {
+      const stream = name.replaceAll(" ", "-");
+      (what.audio === OPUS ? publishRemuxed : publish)(stream, server.rtmp(stream), what);
+      await server.plays(stream);
+      await server.cuts(stream);
+      assert.ok((await (await fetch(server.hls(stream))).text()).endsWith("\nfmp4.m3u8\n"));
+      const page = await chromium.open(address(stream), DESKTOP);
+      await page.getByRole("button", { name: "LL-HLS", exact: true }).click();
+      await protocol(page).getByText("LL-HLS").waitFor();
+      await flows(page);
+      await shot(page, stream);
+      await page.context().close();
+    });
+  }
 
   test("a page over HTTPS plays over HTTPS", async () => {
     const secure = await liveServer("watch-tls", "", { tls: true });
