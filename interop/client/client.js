@@ -228,6 +228,35 @@ function watched() {
   return { longestStill: Math.round(standing.longest) };
 }
 
+/** From now on connections know only those relays whose address begins so, and use nothing else. */
+function relayOnly(prefix, suffix) {
+  const { RTCPeerConnection } = window;
+  const fits = (url) => url.startsWith(prefix) && url.endsWith(suffix);
+  const through = (config = {}) => {
+    const iceServers = (config.iceServers ?? []).map((server) => ({ ...server, urls: [server.urls].flat().filter(fits) }));
+    return { ...config, iceServers: iceServers.filter(({ urls }) => urls.length > 0), iceTransportPolicy: "relay" };
+  };
+  window.RTCPeerConnection = class extends RTCPeerConnection {
+    constructor(config) {
+      super(through(config));
+    }
+    setConfiguration(config) {
+      super.setConfiguration(through(config));
+    }
+  };
+}
+
+/** From now on connections are told of the server's IPv6 addresses alone. */
+function ipv6Only() {
+  const original = RTCPeerConnection.prototype.setRemoteDescription;
+  RTCPeerConnection.prototype.setRemoteDescription = function ({ type, sdp }) {
+    const lines = sdp.split("\r\n").filter((line) => !/^a=candidate:\S+ \d+ \S+ \d+ \d+\.\d+\.\d+\.\d+ /.test(line));
+    return original.call(this, { type, sdp: lines.join("\r\n") });
+  };
+}
+
+const iceServers = () => room.engine.latestJoinResponse.iceServers.map(({ urls, username, credential }) => ({ urls, username, credential }));
+
 const leave = () => room.disconnect();
 const simulate = (scenario) => room.simulateScenario(scenario);
 
@@ -236,6 +265,6 @@ const inside = () => room;
 
 window.client = {
   room: inside,
-  join, leave, camera, microphone, publishPainted, publishTone, unpublish, say, sendBytes, askQuality, subscribe, look, received, colorOf, sent, simulate,
+  join, leave, camera, microphone, publishPainted, publishTone, unpublish, say, sendBytes, askQuality, subscribe, look, received, colorOf, sent, simulate, relayOnly, ipv6Only, iceServers,
   sendRaw, watch, watched,
 };

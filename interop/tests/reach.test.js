@@ -52,3 +52,21 @@ describe("a browser with UDP", () => {
     assert.deepEqual([way.protocol, way.to], ["udp", suite.server.udpPort]);
   });
 });
+
+describe("IPv6", () => {
+  // A machine without a network has no other IPv6 address than ::1, which Chromium leaves out unless told.
+  const suite = setUp("reach-ipv6", { flags: ["--allow-loopback-in-peer-connection"] });
+  for (const [mode, options] of MODES) {
+    it(`is all that two browsers need, ${mode}`, async () => {
+      const people = await Promise.all(["ada", "bob"].map((identity) => suite.someone(identity)));
+      const room = freshRoom("six");
+      for (const person of people) {
+        await person.call("ipv6Only");
+        await person.join(suite.server, room, { options });
+      }
+      const way = await meet(suite, people);
+      assert.deepEqual([way.protocol, way.to], ["udp", suite.server.udpPort]);
+      assert.match(way.at, /:/);
+    });
+  }
+});

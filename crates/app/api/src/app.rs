@@ -43,6 +43,7 @@ pub(crate) struct Shared {
     last_session: AtomicU64,
     /// Where live streams are, if there are any.
     pub(crate) desk: OnceLock<live::Desk>,
+    pub(crate) turn: OnceLock<turn_net::Service>,
     pub(crate) live_ports: OnceLock<LivePorts>,
 }
 
@@ -59,6 +60,7 @@ impl Api {
             sessions: watch::Sender::new(0),
             last_session: AtomicU64::new(0),
             desk: OnceLock::new(),
+            turn: OnceLock::new(),
             live_ports: OnceLock::new(),
         };
         Self { shared: Arc::new(shared) }
@@ -74,6 +76,11 @@ impl Api {
     pub fn watch_streams(&self, desk: live::Desk, ports: LivePorts) {
         let _ = self.shared.desk.set(desk);
         let _ = self.shared.live_ports.set(ports);
+    }
+
+    /// Counts what this TURN server does. Said once.
+    pub fn watch_turn(&self, turn: turn_net::Service) {
+        let _ = self.shared.turn.set(turn);
     }
 
     /// Stops taking joins, tells every client to leave (or, with `reconnect`, to join again, which a load

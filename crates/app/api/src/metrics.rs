@@ -87,6 +87,9 @@ pub(crate) fn page(shared: &Shared) -> String {
     page.family("millrace_tcp_refused_total", Kind::Counter, help);
     page.sample(&[], shared.engine.lobby_refused());
     drops(shared, &mut page);
+    if let Some(turn) = shared.turn.get() {
+        relayed(&turn.stats(), &mut page);
+    }
     if let Some(desk) = shared.desk.get() {
         crate::streams::metrics(desk, &mut page);
     }
@@ -105,6 +108,36 @@ fn workers(shared: &Shared, page: &mut Exposition) {
             let value = stats.named().nth(index).map_or(0, |(_, value)| value);
             page.sample(&[("worker", &worker)], value);
         }
+    }
+}
+
+/// What the embedded TURN server does.
+fn relayed(stats: &turn_net::Stats, page: &mut Exposition) {
+    page.family("millrace_turn_allocations", Kind::Gauge, "Relay addresses in use.");
+    page.sample(&[], stats.allocations as u64);
+    page.family("millrace_turn_connections", Kind::Gauge, "TURN clients connected over TCP and TLS.");
+    page.sample(&[], stats.connections as u64);
+    page.family("millrace_turn_relayed_bytes_total", Kind::Counter, "Bytes relayed.");
+    page.sample(&[("to", &"peer")], stats.turn.to_peers_bytes);
+    page.sample(&[("to", &"client")], stats.turn.from_peers_bytes);
+    page.family(
+        "millrace_turn_refused_total",
+        Kind::Counter,
+        "TURN requests, datagrams and connections refused.",
+    );
+    let turn = &stats.turn;
+    for (reason, value) in [
+        ("unauthorized", turn.unauthorized),
+        ("stale_nonce", turn.stale),
+        ("quota", turn.quota),
+        ("forbidden_peer", turn.forbidden),
+        ("other", turn.refused),
+        ("malformed", turn.malformed),
+        ("no_permission", turn.unpermitted),
+        ("slow", stats.dropped),
+        ("connection", stats.refused),
+    ] {
+        page.sample(&[("reason", &reason)], value);
     }
 }
 

@@ -2,11 +2,13 @@
 
 mod cli;
 mod config;
+mod external_ip;
 mod prometheus;
 mod run;
 mod streams;
 mod tls;
 mod tokens;
+mod turn_server;
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 
 use crate::cli::Options;
 use crate::config::Settings;
-use crate::{prometheus, say, streams};
+use crate::{external_ip, prometheus, say, streams, turn_server};
 
 /// How long the last words of connections may take after everybody has left.
 const LAST_WORDS: Duration = Duration::from_millis(300);
@@ -35,7 +35,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         .build()
         .context("cannot start the runtime")?;
     let certificate = peer::Certificate::generate().context("cannot make a DTLS certificate")?;
-    let engine = engine::start(&settings.engine, &certificate).context("media")?;
+    let mut media = settings.engine.clone();
+    if let Some(servers) = &settings.external_ip {
+        let ip = external_ip::find(servers)?;
+        info!(%ip, "clients are told this address");
+        media.node_ips.push(ip);
+    }
+    let engine = engine::start(&media, &certificate).context("media")?;
     let result = runtime.block_on(serve(options, &settings, &logs, engine.clone()));
     engine.stop();
     runtime.shutdown_timeout(LAST_WORDS);
@@ -53,8 +59,13 @@ async fn serve(
     let tls = settings.tls.as_ref().map(|source| source.load()).transpose()?;
     let listeners = listen(&settings.bind, settings.port).await?;
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
-    let api = Api::new(settings.api.clone(), engine);
     let (stop, stopped) = watch::channel(false);
+    let turn = turn_server::start(settings, &engine, stopped.clone()).await?;
+    let (turn, ice_server) = turn.unzip();
+    let api = Api::new(with(settings.api.clone(), ice_server.as_ref()), engine);
+    if let Some(turn) = turn {
+        api.watch_turn(turn);
+    }
     let started = streams::start(settings, tls.as_ref(), &stopped).await?;
     let (desk, ports) =
         started.map_or((None, api::LivePorts::default()), |(desk, ports)| (Some(desk), ports));
@@ -75,11 +86,18 @@ async fn serve(
         info!(%address, "metrics on /metrics");
     }
     announce(settings, &addresses, tls.is_some(), serves_streams);
-    wait_for_the_end(options, settings, logs, (&api, desk.as_ref()), signals).await;
+    let told = (&api, desk.as_ref(), ice_server.as_ref());
+    wait_for_the_end(options, settings, logs, told, signals).await;
     stop.send_replace(true);
     // Leave messages have been handed to the sockets; let the kernel have them.
     tokio::task::yield_now().await;
     Ok(())
+}
+
+/// The embedded TURN server comes last: clients try them in order.
+fn with(mut config: api::Config, turn: Option<&signal::IceServer>) -> api::Config {
+    config.rooms.ice_servers.extend(turn.cloned());
+    config
 }
 
 /// Binds every address, all to one port, also where the system chooses it.
@@ -176,14 +194,14 @@ async fn wait_for_the_end(
     options: &Options,
     settings: &Settings,
     logs: &Logs,
-    (api, desk): (&Api, Option<&Desk>),
+    (api, desk, turn): (&Api, Option<&Desk>, Option<&signal::IceServer>),
     mut signals: Signals,
 ) {
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => break,
             _ = signals.interrupt.recv() => break,
-            _ = signals.hang_up.recv() => reload(options, logs, api, desk),
+            _ = signals.hang_up.recv() => reload(options, logs, (api, desk, turn)),
         }
     }
     info!(grace = ?settings.shutdown.grace, "stopping; a second signal stops at once");
@@ -199,13 +217,17 @@ async fn wait_for_the_end(
 }
 
 /// Keys, guests, limits, live applications and the log level take effect; a broken file changes nothing.
-fn reload(options: &Options, logs: &Logs, api: &Api, desk: Option<&Desk>) {
+fn reload(
+    options: &Options,
+    logs: &Logs,
+    (api, desk, turn): (&Api, Option<&Desk>, Option<&signal::IceServer>),
+) {
     match Settings::load(options) {
         Ok(settings) => {
             if let Err(error) = logs.apply(&settings.logs) {
                 error!(%error, "log level not changed");
             }
-            api.apply(settings.api);
+            api.apply(with(settings.api, turn));
             streams::apply(desk, settings.live);
             info!("configuration reloaded; ports, addresses, certificates and workers need a restart");
         }

@@ -18,7 +18,7 @@ const HOMES: [(&str, &[&str]); 12] = [
     ("dimpl", &["peer"]),
     ("sctp-proto", &["peer"]),
     // Ciphers are `srtp`'s; the others take HMAC, digests or a TLS provider from the same library.
-    ("aws-lc-rs", &["srtp", "peer", "rtmp", "auth", "api", "server"]),
+    ("aws-lc-rs", &["srtp", "peer", "turn", "rtmp", "auth", "api", "server"]),
     ("jsonwebtoken", &["auth"]),
     ("livekit-protocol", &["signal", "api", "client", "load"]),
     ("axum", &["api", "server"]),

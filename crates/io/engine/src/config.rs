@@ -68,6 +68,8 @@ pub struct Config {
     /// Addresses told to clients instead of those of the interfaces, one a family at most is useful:
     /// a public address in front of a 1:1 NAT. A loopback address here is told besides the interfaces'.
     pub node_ips: Vec<IpAddr>,
+    /// Tell the interfaces' addresses besides `node_ips`.
+    pub internal_candidates: bool,
     /// Which interfaces give candidates.
     pub interfaces: InterfaceFilter,
     /// Tell loopback addresses too. They are told anyway where there is nothing else.
@@ -98,6 +100,7 @@ impl Default for Config {
             tcp_only: false,
             bind: Vec::new(),
             node_ips: Vec::new(),
+            internal_candidates: false,
             interfaces: InterfaceFilter::default(),
             loopback_candidate: false,
             socket_buffer: 4 << 20,

@@ -189,7 +189,7 @@ fn told(config: &Config, interfaces: &[Interface], bound: IpAddr) -> Vec<IpAddr>
         return if public.is_empty() { vec![bound] } else { public };
     }
     let mut ips = public;
-    if ips.is_empty() {
+    if ips.is_empty() || config.internal_candidates {
         let usable = |i: &&Interface| !i.loopback && same_family(i.ip, bound) && routable(i.ip);
         ips.extend(
             interfaces.iter().filter(usable).filter(|i| config.interfaces.admits(&i.name)).map(|i| i.ip),

@@ -84,7 +84,7 @@ impl Conference {
     }
 
     /// The first message to a newcomer.
-    pub(crate) fn send_join(&mut self, sid: &ParticipantSid) {
+    pub(crate) fn send_join(&mut self, now: Time, sid: &ParticipantSid) {
         let Some(session) = self.sessions.get(sid) else { return };
         let Some(participant) = self.room.participant(sid) else { return };
         let Some(socket) = session.socket else { return };
@@ -99,7 +99,7 @@ impl Conference {
             server_version: self.config.server.version.clone(),
             server_region: self.config.server.region.clone(),
             server_info: Some(messages::server_info(&self.config)),
-            ice_servers: messages::ice_servers(&self.config),
+            ice_servers: messages::ice_servers(&self.config, now, sid),
             subscriber_primary: session.mode == Mode::Dual && session.make.protocol > 2 && may.can_subscribe,
             ping_timeout: seconds(limits.ping_timeout),
             ping_interval: seconds(limits.ping_interval),
@@ -135,7 +135,7 @@ impl Conference {
         }
         self.sockets.insert(socket, sid.clone());
         let reconnect = proto::ReconnectResponse {
-            ice_servers: messages::ice_servers(&self.config),
+            ice_servers: messages::ice_servers(&self.config, now, sid),
             client_configuration: None,
             server_info: Some(messages::server_info(&self.config)),
             last_message_seq,

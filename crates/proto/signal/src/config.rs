@@ -1,5 +1,6 @@
 //! What a conference is told about its room, its server and its limits.
 
+use std::fmt;
 use std::time::Duration;
 
 use peer::{Candidate, Fingerprint};
@@ -42,6 +43,23 @@ pub struct IceServer {
     pub urls: Vec<String>,
     pub username: String,
     pub credential: String,
+    /// Instead of these two: credentials for each participant.
+    pub issuer: Option<Issuer>,
+}
+
+/// What credentials of participants are derived from.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Issuer {
+    /// Shared with the TURN server.
+    pub secret: String,
+    /// How long they are good for new allocations.
+    pub ttl: Duration,
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Issuer({:?})", self.ttl)
+    }
 }
 
 /// What clients are told about this server.

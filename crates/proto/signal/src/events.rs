@@ -16,7 +16,7 @@ impl Conference {
     pub(crate) fn on_room_event(&mut self, now: Time, event: Event) {
         match event {
             Event::Joined { participant } => {
-                self.send_join(&participant);
+                self.send_join(now, &participant);
                 self.update(&participant, false);
             }
             Event::Activated { participant } => {

@@ -29,6 +29,6 @@ mod subscribing;
 mod tests;
 
 pub use conference::Conference;
-pub use config::{Config, IceServer, Limits, Media, Server};
+pub use config::{Config, IceServer, Issuer, Limits, Media, Server};
 pub use io::{Admin, AdminError, AdminReply, Input, Join, Output, SessionId};
 pub use join::{BadRequest, JoinRequest, Mode, Refusal};

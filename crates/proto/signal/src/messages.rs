@@ -1,7 +1,10 @@
 //! What the room knows, as LiveKit's messages say it.
 
+use clock::Time;
 use livekit_protocol as proto;
-use room::{LeaveReason, Participant, Permission, Quality, Room, State, Track, TrackCodec, TrackKind};
+use room::{
+    LeaveReason, Participant, ParticipantSid, Permission, Quality, Room, State, Track, TrackCodec, TrackKind,
+};
 
 use crate::Config;
 use proto::signal_response::Message;
@@ -55,11 +58,18 @@ pub(crate) fn server_info(config: &Config) -> proto::ServerInfo {
     }
 }
 
-pub(crate) fn ice_servers(config: &Config) -> Vec<proto::IceServer> {
-    let entry = |s: &crate::IceServer| proto::IceServer {
-        urls: s.urls.clone(),
-        username: s.username.clone(),
-        credential: s.credential.clone(),
+/// With credentials of its own for `participant` where they are derived from a secret.
+pub(crate) fn ice_servers(config: &Config, now: Time, participant: &ParticipantSid) -> Vec<proto::IceServer> {
+    let entry = |s: &crate::IceServer| {
+        let (username, credential) = match &s.issuer {
+            Some(issuer) => {
+                let expires = (now.unix + issuer.ttl).as_secs();
+                let issued = turn::issue_for_secret(&issuer.secret, &participant.0, expires);
+                (issued.username, issued.credential)
+            }
+            None => (s.username.clone(), s.credential.clone()),
+        };
+        proto::IceServer { urls: s.urls.clone(), username, credential }
     };
     config.ice_servers.iter().map(entry).collect()
 }

@@ -12,6 +12,7 @@ use codec::Kind;
 
 use super::file::{self, File, Text};
 use super::live::live;
+use super::turn::turn;
 use super::{Login, Prometheus, Settings, Shutdown};
 use crate::cli::Options;
 use crate::tls;
@@ -21,6 +22,8 @@ const HTTP_PORT: u16 = 7880;
 const DEV_UDP_PORT: u16 = 7882;
 const TCP_PORT: u16 = 7881;
 const RANGE: (u16, u16) = (50_000, 60_000);
+/// How long credentials for a TURN server elsewhere are good, unless the file says otherwise.
+const TURN_TTL: Duration = Duration::from_secs(14_400);
 /// How long clients have to go, unless the file says otherwise.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -44,10 +47,12 @@ pub(super) fn settings(file: File, options: &Options, mut warnings: Vec<String>)
     Ok(Settings {
         dev: options.dev,
         port: file.port.unwrap_or(HTTP_PORT),
+        turn: turn(&file.turn, options, tls.as_ref())?,
         live: live(file.live.as_ref(), options, &keys, tls.is_some())?,
         tls,
         logs: logs(&file, options)?,
         engine: engine(&file, options)?,
+        external_ip: external_ip(&file, options),
         prometheus: prometheus(&file, &bind)?,
         shutdown: shutdown(&file)?,
         api: api::Config {
@@ -160,9 +165,16 @@ fn engine(file: &File, options: &Options) -> anyhow::Result<engine::Config> {
         tcp_only: file.rtc.force_tcp,
         node_ips: options.node_ip.or(file.rtc.node_ip).into_iter().collect(),
         interfaces,
+        internal_candidates: file.rtc.advertise_internal_ip,
         loopback_candidate: file.rtc.enable_loopback_candidate || options.dev,
         ..engine::Config::default()
     })
+}
+
+/// An address that is written down needs no finding out.
+fn external_ip(file: &File, options: &Options) -> Option<Vec<String>> {
+    let is_known = options.node_ip.or(file.rtc.node_ip).is_some();
+    (file.rtc.use_external_ip && !is_known).then(|| file.rtc.stun_servers.clone())
 }
 
 /// The port that LiveKit has is a wish unless it is written down: a second server on a machine does without.
@@ -304,9 +316,27 @@ fn ice_servers(file: &File) -> anyhow::Result<Vec<signal::IceServer>> {
             urls: vec![url],
             username: turn.username.clone(),
             credential: turn.credential.clone(),
+            issuer: issuer(turn)?,
         });
     }
     Ok(servers)
+}
+
+/// Where a TURN server takes credentials derived from a secret, each client gets its own.
+fn issuer(turn: &file::TurnServer) -> anyhow::Result<Option<signal::Issuer>> {
+    let secret = match (turn.secret.as_str(), turn.secret_file.as_str()) {
+        ("", "") => return Ok(None),
+        (secret, "") => secret.to_owned(),
+        ("", path) => std::fs::read_to_string(path)
+            .with_context(|| format!("rtc.turn_servers: secret_file {path}"))?
+            .trim()
+            .to_owned(),
+        _ => bail!("rtc.turn_servers: secret or secret_file, not both"),
+    };
+    ensure!(!secret.is_empty(), "rtc.turn_servers: the secret is empty");
+    let ttl = turn.ttl.map_or(TURN_TTL, |span| span.0);
+    ensure!(!ttl.is_zero(), "rtc.turn_servers: ttl is zero");
+    Ok(Some(signal::Issuer { secret, ttl }))
 }
 
 fn limits(file: &File) -> api::Limits {

@@ -28,6 +28,7 @@ pub(super) struct File {
     pub(super) webhook: Webhook,
     pub(super) tls: Tls,
     pub(super) app: App,
+    pub(super) turn: super::turn::TurnSection,
     pub(super) live: Option<super::live::LiveSection>,
     pub(super) shutdown: ShutdownSection,
 }
@@ -56,6 +57,8 @@ pub(super) struct Rtc {
     pub(super) port_range_start: Option<u16>,
     pub(super) port_range_end: Option<u16>,
     pub(super) node_ip: Option<IpAddr>,
+    pub(super) use_external_ip: bool,
+    pub(super) advertise_internal_ip: bool,
     pub(super) stun_servers: Vec<String>,
     pub(super) turn_servers: Vec<TurnServer>,
     pub(super) use_ice_lite: Option<bool>,
@@ -78,6 +81,9 @@ pub(super) struct TurnServer {
     pub(super) protocol: String,
     pub(super) username: String,
     pub(super) credential: String,
+    pub(super) secret: String,
+    pub(super) secret_file: String,
+    pub(super) ttl: Option<Span>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -9,6 +9,7 @@ mod live;
 mod strict;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::tls;
 
 pub(crate) use file::parse_duration;
 pub(crate) use live::Live;
+pub(crate) use turn::Turn;
 
 /// The snapshot: validated, nothing left to look up.
 #[derive(Debug)]
@@ -30,7 +32,11 @@ pub(crate) struct Settings {
     pub(crate) tls: Option<tls::Source>,
     pub(crate) logs: telemetry::Config,
     pub(crate) engine: engine::Config,
+    /// STUN servers to ask for the address clients are to be told, if it is to be found out.
+    pub(crate) external_ip: Option<Vec<String>>,
     pub(crate) api: api::Config,
+    /// The embedded TURN server, if there is to be one.
+    pub(crate) turn: Option<Turn>,
     /// Live streams, unless nothing asks for them.
     pub(crate) live: Option<Live>,
     pub(crate) prometheus: Option<Prometheus>,

@@ -257,8 +257,7 @@ mod tests {
             ["redis", "rtc.use_mdns"]
         );
         assert!(
-            idle("turn:\n  enabled: false\nrtc:\n  use_mdns: false\n  use_external_ip: no\nredis:\n")
-                .is_empty()
+            idle("sip:\n  enabled: false\nrtc:\n  use_mdns: false\n  strict_acks: no\nredis:\n").is_empty()
         );
     }
 

@@ -53,6 +53,39 @@ fn without_dev_there_are_no_keys_no_guests_and_a_range_of_ports() {
 }
 
 #[test]
+fn turn_is_off_until_it_is_enabled_and_then_complete() {
+    let turn = |section: &str| load(&format!("{KEYS}turn: {section}\n")).map(|s| s.turn);
+    assert!(turn("{}").unwrap().is_none() && turn("{udp_port: 3478}").unwrap().is_none());
+    let plain = turn("{enabled: true}").unwrap().unwrap();
+    assert_eq!((plain.udp_port, plain.tcp_port, plain.tls_port), (3478, 0, 0));
+    assert_eq!((plain.relay_ports, plain.per_user, plain.ttl.as_secs()), (30_000..=40_000, 12, 300));
+    let outside =
+        turn("{enabled: true, domain: t.example, tls_port: 5349, external_tls: true}").unwrap().unwrap();
+    assert_eq!((outside.udp_port, outside.tls_port, outside.certificate.is_none()), (0, 5349, true));
+    for (section, part) in [
+        ("{enabled: true, tls_port: 5349}", "turn.domain"),
+        ("{enabled: true, tls_port: 5349, domain: d}", "turn.cert_file"),
+        ("{enabled: true, cert_file: c}", "go together"),
+        ("{enabled: true, relay_range_start: 9, relay_range_end: 8}", "relay_range"),
+        ("{enabled: true, ttl_seconds: 100000}", "ttl_seconds"),
+        ("{enabled: true, deny_peer_cidrs: [10.0.0.0/99]}", "deny_peer_cidrs"),
+    ] {
+        let error = error(&format!("{KEYS}turn: {section}\n"));
+        assert!(error.contains(part), "{section} gave {error}");
+    }
+}
+
+#[test]
+fn a_turn_server_elsewhere_may_have_a_secret() {
+    let servers = |entry: &str| {
+        load(&format!("{KEYS}rtc: {{turn_servers: [{entry}]}}\n")).map(|s| s.api.rooms.ice_servers)
+    };
+    let issuer = servers("{host: t, secret: s3cret, ttl: 1h}").unwrap().remove(0).issuer.unwrap();
+    assert_eq!((issuer.secret.as_str(), issuer.ttl), ("s3cret", Duration::from_secs(3600)));
+    assert!(servers("{host: t, secret: a, secret_file: b}").is_err());
+}
+
+#[test]
 fn media_over_tcp_is_a_wish_unless_it_is_written_and_may_be_all_there_is() {
     let tcp = |rtc: &str| load(&format!("{KEYS}rtc: {rtc}\n")).map(|s| (s.engine.tcp, s.engine.tcp_only));
     let at = |port, required| Some(engine::TcpPort { port, required });

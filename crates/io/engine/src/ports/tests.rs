@@ -50,6 +50,8 @@ fn a_node_ip_stands_for_its_family_and_a_loopback_one_comes_on_top() {
     let mut config = Config { node_ips: vec!["203.0.113.9".parse().unwrap()], ..Config::default() };
     assert_eq!(addrs(&config, &machine(), ANY), ["203.0.113.9:7", "[2001:db8::5]:7"]);
     assert_eq!(addrs(&config, &machine(), &["10.0.0.5:7"]), ["203.0.113.9:7"]);
+    config.internal_candidates = true;
+    assert_eq!(addrs(&config, &machine(), &ANY[..1]), ["203.0.113.9:7", "10.0.0.5:7", "172.17.0.1:7"]);
     config.node_ips = vec!["127.0.0.1".parse().unwrap()];
     assert_eq!(addrs(&config, &machine(), &ANY[..1]), ["10.0.0.5:7", "172.17.0.1:7", "127.0.0.1:7"]);
 }
