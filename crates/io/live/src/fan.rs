@@ -161,4 +161,5 @@ fn gather(stream: &Shared, forms: &Forms, seats: &mut [Seat], now: Instant) {
     for seat in seats {
         seat.gather(&mut stream, &mut forms, now);
     }
+    forms.forget_runs();
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::Playing;
 use crate::accept::Arrival;
-use crate::forms::FormCache;
+use crate::forms::{FormCache, Kind};
 use crate::gate::Pass;
 
 use super::Source;
@@ -40,6 +40,16 @@ enum Voice {
     /// It has nothing to say.
     Flv,
     FlvMessages(Talk),
+}
+
+impl Voice {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Rtmp(_) => Kind::Rtmp,
+            Self::Flv => Kind::Flv,
+            Self::FlvMessages(_) => Kind::FlvMessages,
+        }
+    }
 }
 
 /// A player and its socket.
@@ -207,13 +217,14 @@ impl Seat {
                 self.announce(stream, headers, step.range.start);
             }
             frames = frames.saturating_sub((step.range.end - step.range.start) as usize);
+            let kind = self.voice.kind();
+            if let Some(run) = forms.run(kind, stream, step.range.clone()) {
+                bytes = bytes.saturating_sub(run.len());
+                self.line.put(run);
+                continue;
+            }
             for index in step.range {
-                let form = match self.voice {
-                    Voice::Rtmp(_) => forms.rtmp.get(stream, index),
-                    Voice::Flv => forms.flv.get(stream, index),
-                    Voice::FlvMessages(_) => forms.message(stream, index),
-                };
-                let Some(form) = form else { continue };
+                let Some(form) = forms.one(kind, stream, index) else { continue };
                 bytes = bytes.saturating_sub(form.len());
                 self.line.put(form);
             }

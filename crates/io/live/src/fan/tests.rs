@@ -13,6 +13,7 @@ use super::line::{LEAVE_LIMIT, LINGER, Line};
 use super::seat::BATCH_BYTES;
 use super::*;
 use crate::accept::Arrival;
+use crate::forms::Kind;
 use crate::testbed::{desk, picture, publish, visit};
 use crate::{Desk, Publishing};
 
@@ -123,6 +124,25 @@ async fn what_is_held_for_a_player_is_bounded_in_bytes_and_the_rest_comes_at_onc
     bench.sweep().await;
     bench.sweep().await;
     assert!(!bench.seat.is_hungry(), "nor is there an endless turn");
+}
+
+#[tokio::test]
+async fn players_that_want_the_same_share_one_buffer_of_the_same_bytes() {
+    let mut bench = Bench::new(Form::Flv).await;
+    bench.push(10);
+    let source = bench.seat.source();
+    let (stream, mut forms) = (source.stream.lock(), source.forms.lock());
+    for kind in [Kind::Rtmp, Kind::Flv, Kind::FlvMessages] {
+        let alone: Vec<u8> = (2..10).flat_map(|n| forms.one(kind, &stream, n).unwrap()).collect();
+        assert_eq!(forms.run(kind, &stream, 2..10), None, "nobody else wants them so far");
+        let second = forms.run(kind, &stream, 2..10).unwrap();
+        assert_eq!(second, alone, "{kind:?}");
+        assert_eq!(forms.run(kind, &stream, 2..10).unwrap().as_ptr(), second.as_ptr());
+        assert_eq!(forms.run(kind, &stream, 3..10), None);
+        assert_eq!(forms.run(kind, &stream, 9..10), None, "one frame is shared as it is");
+    }
+    forms.forget_runs();
+    assert_eq!(forms.run(Kind::Flv, &stream, 3..10), None, "nothing is held until the next sweep");
 }
 
 #[tokio::test]
