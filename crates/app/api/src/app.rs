@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 use tracing::info;
 
+use crate::agents::Agents;
 use crate::directory::{Directory, Entry, NoRoom, ToRoom};
 use crate::metrics::Metrics;
 use crate::webhook::Notifier;
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) directory: Arc<Directory>,
     pub(crate) metrics: Metrics,
     pub(crate) webhooks: Notifier,
+    pub(crate) agents: Agents,
     /// How many WebSockets are open.
     pub(crate) sessions: watch::Sender<usize>,
     last_session: AtomicU64,
@@ -53,6 +55,7 @@ impl Api {
         let webhooks = Notifier::new(config.webhooks.clone());
         let shared = Shared {
             webhooks,
+            agents: Agents::default(),
             config: RwLock::new(Arc::new(config)),
             engine,
             directory: Arc::default(),
@@ -81,6 +84,19 @@ impl Api {
     /// Counts what this TURN server does. Said once.
     pub fn watch_turn(&self, turn: turn_net::Service) {
         let _ = self.shared.turn.set(turn);
+    }
+
+    /// Stops taking joins and waits for rooms to end by themselves, for at most `patience`.
+    pub async fn wait_for_rooms(&self, patience: Duration) {
+        let rooms = self.shared.directory.drain();
+        info!(rooms = rooms.len(), ?patience, "waiting for rooms to end");
+        // A room that waits for somebody to come would wait in vain.
+        let _ = tokio::time::timeout(patience, async {
+            let mut sessions = self.shared.sessions.subscribe();
+            // The sender lives as long as `self`.
+            let _ = sessions.wait_for(|open| *open == 0).await;
+        })
+        .await;
     }
 
     /// Stops taking joins, tells every client to leave (or, with `reconnect`, to join again, which a load

@@ -18,6 +18,8 @@ pub struct Config {
     pub limits: Limits,
     /// Who is told what happens; `None` if nobody.
     pub webhooks: Option<Webhooks>,
+    /// Agent workers that say they are busier than this are given no jobs.
+    pub agent_load: f32,
 }
 
 /// Who is told what happens.
@@ -69,6 +71,8 @@ pub struct Rooms {
 pub struct Limits {
     /// Largest signal message, in bytes.
     pub message: usize,
+    /// Largest message of an agent worker, in bytes.
+    pub agent_message: usize,
     /// Largest body of a request to the server API, in bytes.
     pub api_body: usize,
     /// Messages that may wait for a client to read them.
@@ -93,6 +97,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             message: 2 << 20,
+            agent_message: 2 << 20,
             api_body: 10 << 20,
             queued_messages: 1024,
             queued_bytes: 4 << 20,

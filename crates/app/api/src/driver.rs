@@ -42,6 +42,8 @@ pub(crate) struct Driver {
     /// Commands of the server API that wait for their answer, by ticket.
     asked: HashMap<u64, oneshot::Sender<AdminResult>>,
     last_ticket: u64,
+    /// Agents that the room is to have from its start.
+    wanted: Vec<proto::RoomAgentDispatch>,
     ended: bool,
 }
 
@@ -75,6 +77,7 @@ pub(crate) fn start(
         held: VecDeque::new(),
         asked: HashMap::new(),
         last_ticket: 0,
+        wanted: asked.iter().flat_map(|asked| asked.agents.iter().cloned()).collect(),
         ended: false,
     };
     tokio::spawn(driver.run());
@@ -173,7 +176,10 @@ impl Driver {
                         self.send(&[session], &proto::SignalResponse { message: Some(message) });
                     }
                 }
-                Output::Webhook(event) => self.shared.webhooks.send(*event),
+                Output::Webhook(event) => {
+                    self.shared.tell_agents(&event, std::mem::take(&mut self.wanted));
+                    self.shared.webhooks.send(*event);
+                }
                 Output::Reply { ticket, result } => {
                     if let Some(reply) = self.asked.remove(&ticket) {
                         // Whoever asked may have gone.

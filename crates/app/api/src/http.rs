@@ -22,7 +22,7 @@ use tracing::debug;
 use crate::admit::{self, Path, Refusal};
 use crate::app::Shared;
 use crate::join;
-use crate::{guest, page, streams, twirp, watch};
+use crate::{agents, guest, page, streams, twirp, watch};
 
 /// Largest body of our own API.
 const BODY_MAX: usize = 16 * 1024;
@@ -36,6 +36,8 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/rtc/v1", get(rtc_v1))
         .route("/rtc/validate", get(validate_v0))
         .route("/rtc/v1/validate", get(validate_v1))
+        .route("/agent", get(agents::connect))
+        .route("/readyz", get(ready))
         .route("/api/v1/guest-token", post(guest::token))
         .merge(streams::routes())
         .merge(watch::routes())
@@ -119,6 +121,11 @@ async fn root(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response
         return page::index();
     }
     health(State(shared)).await
+}
+
+/// Whether it may be sent more: a server that drains asks its load balancer for no more.
+async fn ready(state: State<Arc<Shared>>) -> Response {
+    health(state).await
 }
 
 /// A server that drains asks its load balancer for no more.

@@ -1,4 +1,4 @@
-//! HTTP: LiveKit's WebSocket and server API, webhooks, guest tokens, what is live, the embedded web page.
+//! HTTP: LiveKit's WebSocket, server API and agent workers, webhooks, guest tokens, what is live, the embedded web page.
 //!
 //! Owns: connections, framing, who may join, the directory of rooms, and one task a room that drives its
 //! [`signal::Conference`] against the media engine. Decides nothing that happens inside a room, and is the
@@ -8,6 +8,7 @@
 //! `directory` finds or `driver` starts, `socket` carries frames until either side has had enough.
 
 mod admit;
+mod agents;
 mod app;
 mod config;
 mod directory;

@@ -31,7 +31,10 @@ pub(crate) fn page(shared: &Shared) -> String {
     let mut page = Exposition::default();
     let (rooms, participants) = shared.directory.census();
     let sessions = *shared.sessions.borrow();
+    let (workers_registered, jobs) = shared.agents.census();
     let gauges = [
+        ("millrace_agent_workers", "Agent workers that are registered.", workers_registered),
+        ("millrace_agent_jobs", "Jobs of agents that run.", jobs),
         ("millrace_rooms", "Rooms that are open.", rooms),
         ("millrace_participants", "Participants in them.", participants),
         ("millrace_signal_sessions", "Signalling WebSockets that are open.", sessions),

@@ -17,6 +17,8 @@ use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::{self, Message, client::IntoClientRequest as _};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
+#[path = "http/agents.rs"]
+mod agents;
 #[path = "http/server_api.rs"]
 mod server_api;
 
@@ -65,6 +67,7 @@ impl Server {
             },
             limits: Limits::default(),
             webhooks: None,
+            agent_load: 0.7,
         };
         change(&mut config);
         let api = Api::new(config, engine.clone());

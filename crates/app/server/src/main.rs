@@ -6,6 +6,7 @@ mod external_ip;
 mod prometheus;
 mod run;
 mod streams;
+mod supervisor;
 mod tls;
 mod tokens;
 mod turn_server;

@@ -14,6 +14,8 @@ use tracing::{error, info, warn};
 
 use crate::cli::Options;
 use crate::config::Settings;
+use crate::supervisor::Supervisor;
+use crate::tls::Tls;
 use crate::{external_ip, prometheus, say, streams, turn_server};
 
 /// How long the last words of connections may take after everybody has left.
@@ -66,7 +68,7 @@ async fn serve(
     if let Some(turn) = turn {
         api.watch_turn(turn);
     }
-    let started = streams::start(settings, tls.as_ref(), &stopped).await?;
+    let started = streams::start(settings, tls.as_ref().map(|tls| &tls.config), &stopped).await?;
     let (desk, ports) =
         started.map_or((None, api::LivePorts::default()), |(desk, ports)| (Some(desk), ports));
     let serves_streams = ports.rtmp.is_some() && ports.http.is_some();
@@ -74,7 +76,7 @@ async fn serve(
         api.watch_streams(desk.clone(), ports);
     }
     for listener in listeners {
-        let (api, tls, stopped) = (api.clone(), tls.clone(), stopped.clone());
+        let (api, tls, stopped) = (api.clone(), tls.as_ref().map(|tls| tls.config.clone()), stopped.clone());
         tokio::spawn(async move { api.serve(listener, tls, stopped).await });
     }
     if let Some(wanted) = &settings.prometheus {
@@ -86,8 +88,21 @@ async fn serve(
         info!(%address, "metrics on /metrics");
     }
     announce(settings, &addresses, tls.is_some(), serves_streams);
-    let told = (&api, desk.as_ref(), ice_server.as_ref());
-    wait_for_the_end(options, settings, logs, told, signals).await;
+    let supervisor = Supervisor::from_environment();
+    supervisor.ready();
+    let running = Running {
+        options,
+        settings,
+        logs,
+        api: &api,
+        desk: desk.as_ref(),
+        tls: tls.as_ref(),
+        turn: ice_server.as_ref(),
+    };
+    tokio::select! {
+        () = running.wait_for_the_end(signals, &supervisor) => {}
+        () = supervisor.keep_alive() => {}
+    }
     stop.send_replace(true);
     // Leave messages have been handed to the sockets; let the kernel have them.
     tokio::task::yield_now().await;
@@ -189,48 +204,68 @@ impl Signals {
     }
 }
 
-/// Returns when it is time to go: after everyone has been told, or at once on a second signal.
-async fn wait_for_the_end(
-    options: &Options,
-    settings: &Settings,
-    logs: &Logs,
-    (api, desk, turn): (&Api, Option<&Desk>, Option<&signal::IceServer>),
-    mut signals: Signals,
-) {
-    loop {
-        tokio::select! {
-            _ = signals.terminate.recv() => break,
-            _ = signals.interrupt.recv() => break,
-            _ = signals.hang_up.recv() => reload(options, logs, (api, desk, turn)),
-        }
-    }
-    info!(grace = ?settings.shutdown.grace, "stopping; a second signal stops at once");
-    tokio::select! {
-        left = api.drain(settings.shutdown.reconnect, settings.shutdown.grace) => {
-            if left > 0 {
-                warn!(left, "connections did not end in time");
-            }
-        }
-        _ = signals.terminate.recv() => warn!("stopped at once"),
-        _ = signals.interrupt.recv() => warn!("stopped at once"),
-    }
+/// A server at work.
+struct Running<'a> {
+    options: &'a Options,
+    settings: &'a Settings,
+    logs: &'a Logs,
+    api: &'a Api,
+    desk: Option<&'a Desk>,
+    tls: Option<&'a Tls>,
+    turn: Option<&'a signal::IceServer>,
 }
 
-/// Keys, guests, limits, live applications and the log level take effect; a broken file changes nothing.
-fn reload(
-    options: &Options,
-    logs: &Logs,
-    (api, desk, turn): (&Api, Option<&Desk>, Option<&signal::IceServer>),
-) {
-    match Settings::load(options) {
-        Ok(settings) => {
-            if let Err(error) = logs.apply(&settings.logs) {
-                error!(%error, "log level not changed");
+impl Running<'_> {
+    /// Returns when it is time to go: after everyone has been told, or at once on a second signal.
+    async fn wait_for_the_end(&self, mut signals: Signals, supervisor: &Supervisor) {
+        loop {
+            tokio::select! {
+                _ = signals.terminate.recv() => break,
+                _ = signals.interrupt.recv() => break,
+                _ = signals.hang_up.recv() => self.reload(),
             }
-            api.apply(with(settings.api, turn));
-            streams::apply(desk, settings.live);
-            info!("configuration reloaded; ports, addresses, certificates and workers need a restart");
         }
-        Err(error) => error!("configuration not reloaded: {error:#}"),
+        supervisor.stopping();
+        let shutdown = self.settings.shutdown;
+        info!(wait = ?shutdown.wait, grace = ?shutdown.grace, "stopping; a second signal stops at once");
+        let drained = async {
+            if !shutdown.wait.is_zero() {
+                self.api.wait_for_rooms(shutdown.wait).await;
+            }
+            self.api.drain(shutdown.reconnect, shutdown.grace).await
+        };
+        tokio::select! {
+            left = drained => {
+                if left > 0 {
+                    warn!(left, "connections did not end in time");
+                }
+            }
+            _ = signals.terminate.recv() => warn!("stopped at once"),
+            _ = signals.interrupt.recv() => warn!("stopped at once"),
+        }
+    }
+
+    /// Keys, guests, limits, webhooks, certificates, live applications and the log level take effect; a
+    /// broken file changes nothing.
+    fn reload(&self) {
+        let settings = match Settings::load(self.options) {
+            Ok(settings) => settings,
+            Err(error) => return error!("configuration not reloaded: {error:#}"),
+        };
+        // Before anything else changes: it is the last that can fail.
+        if let (Some(tls), Some(source)) = (self.tls, &settings.tls)
+            && let Err(error) = tls.reload(source)
+        {
+            return error!("configuration not reloaded: {error:#}");
+        }
+        if let Err(error) = self.logs.apply(&settings.logs) {
+            error!(%error, "log level not changed");
+        }
+        for warning in &settings.warnings {
+            warn!("{warning}");
+        }
+        self.api.apply(with(settings.api, self.turn));
+        streams::apply(self.desk, settings.live);
+        info!("configuration reloaded; ports, addresses and workers need a restart");
     }
 }

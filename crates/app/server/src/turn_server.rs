@@ -73,7 +73,7 @@ pub(crate) async fn start(
 
 fn acceptor(turn: &Turn) -> anyhow::Result<Option<TlsAcceptor>> {
     let Some(source) = turn.certificate.as_ref().filter(|_| turn.tls_port != 0) else { return Ok(None) };
-    let mut config = source.load().context("turn.cert_file, turn.key_file")?.as_ref().clone();
+    let mut config = source.load().context("turn.cert_file, turn.key_file")?.config.as_ref().clone();
     // Clients of TURN name no protocol, or their own (RFC 7443).
     config.alpn_protocols.clear();
     Ok(Some(TlsAcceptor::from(Arc::new(config))))

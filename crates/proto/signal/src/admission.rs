@@ -98,7 +98,7 @@ impl Conference {
             other_participants: others.map(|p| messages::participant_info(&self.room, p)).collect(),
             server_version: self.config.server.version.clone(),
             server_region: self.config.server.region.clone(),
-            server_info: Some(messages::server_info(&self.config)),
+            server_info: Some(messages::server_info(&self.config.server)),
             ice_servers: messages::ice_servers(&self.config, now, sid),
             subscriber_primary: session.mode == Mode::Dual && session.make.protocol > 2 && may.can_subscribe,
             ping_timeout: seconds(limits.ping_timeout),
@@ -137,7 +137,7 @@ impl Conference {
         let reconnect = proto::ReconnectResponse {
             ice_servers: messages::ice_servers(&self.config, now, sid),
             client_configuration: None,
-            server_info: Some(messages::server_info(&self.config)),
+            server_info: Some(messages::server_info(&self.config.server)),
             last_message_seq,
         };
         self.send(socket, Message::Reconnect(reconnect));

@@ -32,3 +32,4 @@ pub use conference::Conference;
 pub use config::{Config, IceServer, Issuer, Limits, Media, Server};
 pub use io::{Admin, AdminError, AdminReply, Input, Join, Output, SessionId};
 pub use join::{BadRequest, JoinRequest, Mode, Refusal};
+pub use messages::server_info;

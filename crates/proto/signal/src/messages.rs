@@ -46,13 +46,14 @@ pub(crate) fn enabled_codecs(config: &Config) -> Vec<proto::Codec> {
     video.into_iter().chain(audio).map(entry).collect()
 }
 
-pub(crate) fn server_info(config: &Config) -> proto::ServerInfo {
+/// What LiveKit clients and workers are told about this server.
+pub fn server_info(server: &crate::Server) -> proto::ServerInfo {
     proto::ServerInfo {
         edition: proto::server_info::Edition::Standard.into(),
-        version: config.server.version.clone(),
+        version: server.version.clone(),
         protocol: PROTOCOL,
-        region: config.server.region.clone(),
-        node_id: config.server.node_id.clone(),
+        region: server.region.clone(),
+        node_id: server.node_id.clone(),
         debug_info: String::new(),
         agent_protocol: 1,
     }

@@ -4,6 +4,7 @@
 //! beside this one. A request's token is judged before its body is read.
 
 mod absent;
+mod dispatch;
 mod error;
 mod rooms;
 
@@ -69,6 +70,7 @@ async fn serve(
     let call = Call { caller: Caller { shared, claims }, format, body };
     let answer = match service {
         "livekit.RoomService" => rooms::serve(method, call).await?,
+        "livekit.AgentDispatchService" => dispatch::serve(method, call).await?,
         _ => absent::serve(service, method, call).await?,
     };
     answer.ok_or_else(|| {

@@ -7,7 +7,7 @@ use super::*;
 
 impl Server {
     /// Who may do everything about a room.
-    fn operator(&self, room: &str) -> String {
+    pub(super) fn operator(&self, room: &str) -> String {
         self.token(|claims| {
             claims.video = Some(VideoGrant {
                 room_create: true,
@@ -23,7 +23,7 @@ impl Server {
         })
     }
 
-    async fn call(&self, token: &str, method: &str, body: Value) -> (u16, Value) {
+    pub(super) async fn call(&self, token: &str, method: &str, body: Value) -> (u16, Value) {
         let path = if method.contains('/') { method.to_owned() } else { format!("RoomService/{method}") };
         let head = format!(
             "POST /twirp/livekit.{path} HTTP/1.1\r\nContent-Type: application/json\r\nAuthorization: Bearer {token}"

@@ -57,6 +57,7 @@ pub(super) fn settings(file: File, options: &Options, mut warnings: Vec<String>)
         shutdown: shutdown(&file)?,
         api: api::Config {
             webhooks: webhooks(&file, &keys)?,
+            agent_load: file.agents.target_load.filter(|load| *load > 0.0).unwrap_or(AGENT_LOAD),
             keys,
             guests: file.app.guests.unwrap_or(options.dev),
             rooms: rooms(&file, options)?,
@@ -233,7 +234,20 @@ fn shutdown(file: &File) -> anyhow::Result<Shutdown> {
         Some("reconnect") => true,
         Some(other) => bail!("shutdown.action: {other:?} is neither leave nor reconnect"),
     };
-    Ok(Shutdown { reconnect, grace: file.shutdown.grace.map_or(GRACE, |span| span.0) })
+    let wait = file.shutdown.wait.map_or(Duration::ZERO, |span| span.0);
+    Ok(Shutdown { reconnect, wait, grace: file.shutdown.grace.map_or(GRACE, |span| span.0) })
+}
+
+/// Bytes of a room's name.
+const ROOM_NAME: usize = 256;
+
+/// As LiveKit has it, 0 is no limit: what a message may be large is then the limit.
+fn bound(value: Option<usize>, default: usize) -> usize {
+    match value {
+        Some(0) => usize::MAX,
+        Some(value) => value,
+        None => default,
+    }
 }
 
 fn rooms(file: &File, options: &Options) -> anyhow::Result<api::Rooms> {
@@ -250,10 +264,13 @@ fn rooms(file: &File, options: &Options) -> anyhow::Result<api::Rooms> {
             .filter(|d| d.enabled)
             .map(|d| room::PlayoutDelay::of_millis(d.min, d.max)),
         sync_streams: file.room.sync_streams,
-        max_metadata: limit.max_metadata_size.unwrap_or(defaults.max_metadata),
-        max_attributes: limit.max_attributes_size.unwrap_or(defaults.max_attributes),
-        max_identity: limit.max_participant_identity_length.unwrap_or(defaults.max_identity),
-        max_name: limit.max_participant_name_length.unwrap_or(defaults.max_name),
+        max_metadata: bound(limit.max_metadata_size.or(file.room.max_metadata_size), defaults.max_metadata),
+        max_attributes: bound(limit.max_attributes_size, defaults.max_attributes),
+        max_identity: bound(
+            limit.max_participant_identity_length.or(file.room.max_participant_identity_length),
+            defaults.max_identity,
+        ),
+        max_name: bound(limit.max_participant_name_length, defaults.max_name),
         ..defaults
     };
     let defaults = signal::Limits::default();
@@ -270,7 +287,7 @@ fn rooms(file: &File, options: &Options) -> anyhow::Result<api::Rooms> {
     );
     Ok(api::Rooms {
         auto_create: file.room.auto_create.unwrap_or(true),
-        max_name: limit.max_room_name_length.unwrap_or(256),
+        max_name: bound(limit.max_room_name_length.or(file.room.max_room_name_length), ROOM_NAME),
         rules,
         presets: presets(file),
         codecs: codecs(file)?,
@@ -343,6 +360,7 @@ fn limits(file: &File) -> api::Limits {
     let defaults = api::Limits::default();
     api::Limits {
         message: file.limit.signal_message_size_limit.unwrap_or(defaults.message),
+        agent_message: file.limit.agent_signal_message_size_limit.unwrap_or(defaults.agent_message),
         api_body: file.limit.max_api_request_body_size.unwrap_or(defaults.api_body),
         ..defaults
     }
@@ -369,6 +387,8 @@ fn presets(file: &File) -> BTreeMap<String, api::Preset> {
     file.room.room_configurations.iter().map(preset).collect()
 }
 
+/// Agent workers above this load get no jobs, as in LiveKit.
+const AGENT_LOAD: f32 = 0.7;
 /// Deliveries at once for each URL, as in LiveKit.
 const WEBHOOK_WORKERS: usize = 10;
 /// Events that may wait for each URL: more than LiveKit's hundred, which one large room's start would fill.

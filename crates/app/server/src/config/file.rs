@@ -26,6 +26,7 @@ pub(super) struct File {
     pub(super) video: Video,
     pub(super) limit: Limit,
     pub(super) webhook: Webhook,
+    pub(super) agents: Agents,
     pub(super) tls: Tls,
     pub(super) app: App,
     pub(super) turn: super::turn::TurnSection,
@@ -102,6 +103,10 @@ pub(super) struct Room {
     pub(super) enabled_codecs: Vec<Codec>,
     pub(super) enable_remote_unmute: bool,
     pub(super) enable_full_room_in_webhooks: bool,
+    /// The older places of three keys of `limit`.
+    pub(super) max_metadata_size: Option<usize>,
+    pub(super) max_room_name_length: Option<usize>,
+    pub(super) max_participant_identity_length: Option<usize>,
     pub(super) room_configurations: BTreeMap<String, RoomConfiguration>,
     pub(super) playout_delay: PlayoutDelay,
     pub(super) sync_streams: bool,
@@ -132,6 +137,12 @@ pub(super) struct RoomConfiguration {
 pub(super) struct Agent {
     pub(super) agent_name: String,
     pub(super) metadata: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Agents {
+    pub(super) target_load: Option<f32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -188,6 +199,7 @@ pub(super) struct Limit {
     pub(super) max_participant_name_length: Option<usize>,
     pub(super) signal_message_size_limit: Option<usize>,
     pub(super) max_api_request_body_size: Option<usize>,
+    pub(super) agent_signal_message_size_limit: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -207,6 +219,7 @@ pub(super) struct App {
 #[serde(default)]
 pub(super) struct ShutdownSection {
     pub(super) action: Option<String>,
+    pub(super) wait: Option<Span>,
     pub(super) grace: Option<Span>,
 }
 

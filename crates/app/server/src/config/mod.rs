@@ -71,6 +71,8 @@ impl std::fmt::Debug for Login {
 pub(crate) struct Shutdown {
     /// Clients are told to come back, to whatever server answers then, instead of to leave.
     pub(crate) reconnect: bool,
+    /// How long rooms may go on before clients are told; nobody joins in that time.
+    pub(crate) wait: Duration,
     /// How long clients have to go.
     pub(crate) grace: Duration,
 }
