@@ -230,9 +230,11 @@ pub fn run(options: &Room) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Everybody with the thread they belong to, and what each thread's people do. Publishers have threads of
-/// their own, so that receiving does not make them late.
-fn people(options: &Room) -> anyhow::Result<(Vec<(usize, Join)>, Vec<HashMap<usize, Part>>)> {
+/// Everybody with the thread they belong to, and what each thread's people do.
+type People = (Vec<(usize, Join)>, Vec<HashMap<usize, Part>>);
+
+/// Publishers have threads of their own, so that receiving does not make them late.
+fn people(options: &Room) -> anyhow::Result<People> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = |people: usize, each: usize| people.div_ceil(each).min(cores);
     let publishing = threads(options.rooms * options.publishers, PUBLISHERS_A_THREAD);

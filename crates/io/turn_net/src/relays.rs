@@ -66,6 +66,6 @@ async fn serve(shared: Arc<Shared>, id: RelayId, socket: Arc<UdpSocket>) {
             tokio::task::yield_now().await;
             continue;
         };
-        shared.from_peer(id, peer, room.get(..len).unwrap_or_default(), &mut out);
+        shared.on_datagram(id, peer, room.get(..len).unwrap_or_default(), &mut out);
     }
 }

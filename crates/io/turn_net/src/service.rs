@@ -233,7 +233,7 @@ impl Shared {
     }
 
     /// A datagram that came to a relay address.
-    pub(crate) fn from_peer(&self, relay: RelayId, peer: SocketAddr, data: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn on_datagram(&self, relay: RelayId, peer: SocketAddr, data: &[u8], out: &mut Vec<u8>) {
         let mut state = self.lock();
         if let Some(flow) = state.server.from_peer(now(), relay, self.told(peer), data, out) {
             self.reply(&state, flow, out);

@@ -195,7 +195,7 @@ impl Server {
     ) -> Deed<'a> {
         out.clear();
         if message.first().is_some_and(|first| *first >= 0x40) {
-            return self.from_channel(now.mono, flow, message);
+            return self.on_channel(now.mono, flow, message);
         }
         let Ok(message) = Message::parse(message) else {
             self.counters.malformed += 1;
@@ -314,7 +314,7 @@ impl Server {
         }
     }
 
-    fn from_channel<'a>(&mut self, now: Instant, flow: Flow, message: &'a [u8]) -> Deed<'a> {
+    fn on_channel<'a>(&mut self, now: Instant, flow: Flow, message: &'a [u8]) -> Deed<'a> {
         let Some((channel, data)) = channel_data(message) else {
             self.counters.malformed += 1;
             return Deed::Nothing;

@@ -275,7 +275,7 @@ fn may_send_to(caller: &Caller, room: &str, destination: &str) -> Result<(), Err
     }
     match caller.shared.directory.find(destination) {
         Err(NoRoom::Unknown) if rooms.auto_create => Ok(()),
-        other => Ok(drop(other?)),
+        other => other.map(drop).map_err(Error::from),
     }
 }
 

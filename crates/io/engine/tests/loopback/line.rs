@@ -8,7 +8,7 @@ use net::{Message, Options, Receiver, Sender, Socket, push_frame, split_frame};
 use peer::Carrier;
 
 pub(crate) enum Line {
-    Udp { socket: Socket, receiver: Receiver, sender: Sender },
+    Udp { socket: Socket, receiver: Box<Receiver>, sender: Sender },
     Tcp { socket: TcpStream, held: Vec<u8> },
 }
 
@@ -16,7 +16,7 @@ impl Line {
     pub(crate) fn udp(ip: IpAddr) -> Self {
         let options = Options { reuse_port: false, buffer: 1 << 20, gro: false };
         let socket = Socket::bind(SocketAddr::new(ip, 0), options).unwrap();
-        Self::Udp { socket, receiver: Receiver::new(64, false), sender: Sender::new(true) }
+        Self::Udp { socket, receiver: Box::new(Receiver::new(64, false)), sender: Sender::new(true) }
     }
 
     pub(crate) fn tcp(server: SocketAddr) -> Self {
