@@ -26,14 +26,14 @@ class Player {
   }
 
   /** Waits until it has shown pictures for so many seconds at 25 a second, and played sound with them. */
-  plays(seconds, within = 40_000) {
+  plays(seconds) {
     return until(`${this.name} to play ${seconds} s`, () => {
       if (this.process.exit) throw new Error(`it ended: ${JSON.stringify(this.process.exit)} ${this.process.said}`);
       if (this.pictures < seconds * 25 || this.sounds < seconds * 25) {
         throw new Error(`${this.pictures} pictures, ${this.sounds} blocks of sound; ${this.process.said.slice(-500)}`);
       }
       return true;
-    }, { within });
+    });
   }
 }
 
