@@ -23,8 +23,9 @@ pub(crate) fn raise(needed: u64) -> anyhow::Result<()> {
 
 fn too_few(needed: u64, allowed: u64) -> String {
     format!(
-        "{needed} open files are needed and {allowed} are allowed: as root, `prlimit --nofile={needed}` in front \
-         of the command raises the limit; for good, /etc/security/limits.conf or LimitNOFILE= of the service does"
+        "{needed} open files are needed and {allowed} are allowed: as root, `ulimit -n {needed}` before \
+         the command or `prlimit --nofile={needed}` in front of it raises the limit; for good, \
+         /etc/security/limits.conf or LimitNOFILE= of the service does"
     )
 }
 

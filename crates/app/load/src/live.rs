@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 
-use crate::cost;
+use crate::{cost, files};
 use address::Address;
 use audience::{Audience, Place};
 use content::{AUDIO_BITRATE, Content};
@@ -87,8 +87,6 @@ pub struct Live {
 
 /// Somebody who connects has this long for a first frame, and a publisher for being let in.
 const START_LIMIT: Duration = Duration::from_secs(30);
-/// Files that the process itself has open.
-const OWN_FILES: u64 = 64;
 /// A picture holds its stamp and some filling; smaller ones would not be counted right.
 const LEAST_BITRATE: u64 = 50_000;
 
@@ -136,13 +134,7 @@ impl Live {
         if let Some(pid) = self.server_pid {
             ensure!(cost::of(pid).is_some(), "--server-pid {pid}: no such process on this machine");
         }
-        let files = (self.all_players() + self.published()) as u64 + OWN_FILES;
-        let limit = net::raise_file_limit().context("the limit of open files")?;
-        ensure!(
-            limit.soft >= files,
-            "{files} open files are needed and {} are allowed: run `ulimit -n {files}` before, or as root",
-            limit.soft
-        );
+        files::raise(files::needed(self.all_players() + self.published()))?;
         Ok(address)
     }
 

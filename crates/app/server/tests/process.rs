@@ -241,7 +241,7 @@ fn a_load_that_cannot_run_says_what_to_change_in_one_line() {
         (&["--url", "ws://127.0.0.1:1"], "is it running?"),
         (&["--video", "none"], "--audio"),
         (&["--server-pid", "4294967295"], "no such process"),
-        (&["--subscribers", "900000000"], "open files are needed"),
+        (&["--subscribers", "900000000"], "ulimit -n"),
     ] {
         let output = load(&server, &[&["--subscribers", "1", "--duration", "1"][..], more].concat());
         let error = text(&output.stderr);
