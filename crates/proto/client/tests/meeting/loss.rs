@@ -9,7 +9,7 @@ use crate::world::World;
 
 const SEEDS: u64 = 20;
 const MINUTE: Duration = Duration::from_secs(60);
-const LOSSY: netem::Config = netem::Config {
+pub(crate) const LOSSY: netem::Config = netem::Config {
     loss: 0.1,
     duplicate: 0.0,
     delay: Duration::from_millis(50),
@@ -19,7 +19,7 @@ const LOSSY: netem::Config = netem::Config {
     queue: Duration::from_millis(300),
 };
 const ROOMY: netem::Config = netem::Config { rate: None, ..LOSSY };
-const CLEAN: netem::Config =
+pub(crate) const CLEAN: netem::Config =
     netem::Config { loss: 0.0, delay: Duration::from_millis(5), rate: None, ..LOSSY };
 
 /// What a subscriber has after a minute of pictures, over these lines of the publisher and of its own.

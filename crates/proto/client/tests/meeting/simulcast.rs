@@ -5,24 +5,15 @@ use std::time::Duration;
 
 use client::{Mode, Publish, VideoSourceParams};
 
+use crate::loss::{self, CLEAN};
 use crate::world::World;
 
 const SEEDS: u64 = 10;
-/// 10 % lost each way, a round trip of 100 ms, and room for all layers and their repairs.
-const LOSSY: netem::Config = netem::Config {
-    loss: 0.1,
-    duplicate: 0.0,
-    delay: Duration::from_millis(50),
-    jitter: Duration::ZERO,
-    reorder: false,
-    rate: Some(8_000_000),
-    queue: Duration::from_millis(300),
-};
+/// With room for all layers and their repairs.
+const LOSSY: netem::Config = netem::Config { rate: Some(8_000_000), ..loss::LOSSY };
 /// Late by up to a frame, in any order, some twice.
 const SHAKEN: netem::Config =
     netem::Config { loss: 0.03, duplicate: 0.02, jitter: Duration::from_millis(30), reorder: true, ..LOSSY };
-const CLEAN: netem::Config =
-    netem::Config { loss: 0.0, delay: Duration::from_millis(5), rate: None, ..LOSSY };
 
 /// A publisher of three layers, and subscribers over another line, each in a mode of its own.
 fn meeting(
