@@ -3,13 +3,12 @@
 //! Owns: the loop, the clock it tells, and which queue belongs to which session. Decides nothing about the
 //! room. It never waits for a client or a media worker.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use engine::SendError;
 use livekit_protocol as proto;
 use prost::Message as _;
 use signal::{Conference, Input, Output, SessionId};
@@ -17,6 +16,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::{debug, info, warn};
 
 use crate::app::Shared;
+use crate::commands::Commands;
 use crate::directory::{AdminResult, Place, ToRoom};
 use crate::{opening, queue};
 
@@ -36,9 +36,8 @@ pub(crate) struct Driver {
     event_bell: Arc<Notify>,
     /// `None`: told to go, and the connection has not ended yet.
     sessions: HashMap<SessionId, Option<queue::Sender>>,
-    /// Commands that a worker had no room for, in order. While there are any the room takes nothing in, so
-    /// they are bounded by what one turn makes.
-    held: VecDeque<sfu::Command>,
+    /// While one of them waits for a worker the room takes nothing in, so they are bounded by what one turn makes.
+    commands: Commands,
     /// Commands of the server API that wait for their answer, by ticket.
     asked: HashMap<u64, oneshot::Sender<AdminResult>>,
     last_ticket: u64,
@@ -74,7 +73,7 @@ pub(crate) fn start(
         events,
         event_bell,
         sessions: HashMap::new(),
-        held: VecDeque::new(),
+        commands: Commands::default(),
         asked: HashMap::new(),
         last_ticket: 0,
         wanted: asked.iter().flat_map(|asked| asked.agents.iter().cloned()).collect(),
@@ -85,10 +84,10 @@ pub(crate) fn start(
 
 impl Driver {
     async fn run(mut self) {
-        while !self.ended || !self.held.is_empty() {
-            if !self.held.is_empty() {
+        while !self.ended || !self.commands.is_empty() {
+            if !self.commands.is_empty() {
                 tokio::time::sleep(WORKER_BEHIND).await;
-                self.send_held();
+                self.send_commands();
                 continue;
             }
             let deadline = self.conference.poll_timeout();
@@ -208,25 +207,15 @@ impl Driver {
     }
 
     fn command(&mut self, command: sfu::Command) {
-        self.held.push_back(command);
-        self.send_held();
+        self.commands.push(command);
+        self.send_commands();
     }
 
-    /// Sends what is held until a worker refuses: behind a command that waits, all of them wait.
-    fn send_held(&mut self) {
-        while let Some(command) = self.held.pop_front() {
-            let Err(unsent) = self.shared.engine.send(command) else { continue };
-            if matches!(unsent.error, SendError::Full(_)) {
-                self.shared.metrics.commands_held.add_one();
-                for command in unsent.commands.into_iter().rev() {
-                    self.held.push_front(command);
-                }
-                return;
-            }
-            // The worker has ended, and what it was to do with it.
-            self.shared.metrics.commands_refused.add_one();
-            debug!(room = %self.place.name, error = %unsent.error, "command refused");
-        }
+    /// Sends what waits until a worker has no room.
+    fn send_commands(&mut self) {
+        let sent = self.commands.send(|command| self.shared.engine.send(command));
+        self.shared.metrics.commands_held.add(u64::from(sent.held));
+        self.shared.metrics.commands_refused.add(sent.refused);
     }
 }
 

@@ -59,12 +59,7 @@ pub enum SendError {
     Stopped(u8),
 }
 
-/// Commands that were not taken, for whoever wants to try again.
-#[derive(Debug, thiserror::Error)]
-#[error("{error}")]
-pub struct Unsent {
-    /// Why; of several, the first.
-    pub error: SendError,
-    /// What was not taken: the command, or those parts of it whose workers refused, in order.
-    pub commands: Vec<sfu::Command>,
-}
+/// What was not taken, for whoever wants to try again: the command, or those parts of it whose workers refused,
+/// each with its reason.
+#[derive(Debug)]
+pub struct Unsent(pub Vec<(SendError, sfu::Command)>);

@@ -63,17 +63,14 @@ impl Handle {
             let worker = home(&command);
             return self.command(worker, command);
         };
-        let mut unsent: Option<Unsent> = None;
+        let mut unsent = Vec::new();
         for (worker, peers) in by_worker(peers) {
             let part = Command::SendData { peers, label, payload: payload.clone() };
-            if let Err(refused) = self.command(worker, part) {
-                match &mut unsent {
-                    Some(unsent) => unsent.commands.extend(refused.commands),
-                    None => unsent = Some(refused),
-                }
+            if let Err(Unsent(refused)) = self.command(worker, part) {
+                unsent.extend(refused);
             }
         }
-        unsent.map_or(Ok(()), Err)
+        if unsent.is_empty() { Ok(()) } else { Err(Unsent(unsent)) }
     }
 
     /// The least loaded worker, for a new room.
@@ -155,7 +152,7 @@ impl Handle {
     }
 
     fn command(&self, worker: u8, command: Command) -> Result<(), Unsent> {
-        let refused = |error, command| Err(Unsent { error, commands: vec![command] });
+        let refused = |error, command| Err(Unsent(vec![(error, command)]));
         let Some(remote) = self.0.workers.get(usize::from(worker)) else {
             return refused(SendError::Stopped(worker), command);
         };

@@ -138,7 +138,7 @@ fn a_stopped_engine_says_so_and_leaves_its_port_to_the_next() {
     first.engine.stop();
     let peer = first.clients[alice].id;
     let unsent = first.engine.send(Command::ClosePeer { peer }).unwrap_err();
-    assert_eq!(unsent.error, SendError::Stopped(0));
+    assert_eq!(unsent.0.first().map(|(error, _)| *error), Some(SendError::Stopped(0)));
 
     let mut second = Stage::new(&config);
     let (alice, bob) = (second.join(0), second.join(1));
