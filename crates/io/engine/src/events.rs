@@ -148,7 +148,8 @@ impl Shared {
     }
 }
 
-fn payload_len(event: &Event) -> usize {
+/// Bytes that an event holds on to.
+pub(crate) fn payload_len(event: &Event) -> usize {
     match event {
         Event::Data { payload, .. } => payload.len(),
         _ => 0,

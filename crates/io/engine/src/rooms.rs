@@ -11,7 +11,7 @@ use std::sync::Arc;
 use sfu::Event;
 
 use crate::bell::Bell;
-use crate::events::{Refused, Sink};
+use crate::events::{Refused, Sink, payload_len};
 use crate::stats::WorkerStats;
 
 /// Data messages that may wait for slow readers, over all rooms of a worker.
@@ -147,13 +147,6 @@ fn room_of(event: &Event) -> u32 {
         Event::LayerChanged { consumer, .. } => consumer.0,
     };
     (id >> 24) as u32
-}
-
-fn payload_len(event: &Event) -> usize {
-    match event {
-        Event::Data { payload, .. } => payload.len(),
-        _ => 0,
-    }
 }
 
 #[cfg(test)]

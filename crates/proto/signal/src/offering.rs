@@ -118,7 +118,7 @@ impl Conference {
         let Remote(remote) = remote;
         let peer = down.peer;
         down.remote = Some(remote.credentials.clone());
-        let early = down.take_early();
+        let early = down.early.take();
         self.command(sfu::Command::SetRemote { peer, remote });
         for candidate in early {
             self.command(sfu::Command::AddCandidate { peer, candidate });
@@ -218,10 +218,10 @@ impl Conference {
         let Some(session) = self.sessions.get_mut(sid) else { return };
         let to_down = session.mode == Mode::Dual && trickle.target() == proto::SignalTarget::Subscriber;
         let (peer, ready) = match (&mut session.down, to_down) {
-            (Some(down), true) if down.remote.is_none() => return down.keep_early(candidate),
+            (Some(down), true) if down.remote.is_none() => return down.early.keep(candidate),
             (Some(down), true) => (down.peer, true),
             (None, true) => return,
-            (_, false) if session.up.remote.is_none() => return session.up.keep_early(candidate),
+            (_, false) if session.up.remote.is_none() => return session.up.early.keep(candidate),
             (_, false) => (session.up.peer, true),
         };
         if ready {

@@ -168,7 +168,7 @@ impl Conference {
         let peer = up.peer;
         let restarts = up.remote.as_ref().is_some_and(|r| *r != remote.credentials);
         up.remote = Some(remote.credentials.clone());
-        let early = up.take_early();
+        let early = up.early.take();
         if restarts {
             up.credentials = Credentials::generate(session.worker, &mut self.names.rng);
             let credentials = up.credentials.clone();

@@ -6,6 +6,7 @@
 mod answer;
 mod codecs;
 mod downstream;
+mod early;
 mod local;
 mod offerer;
 mod upstream;

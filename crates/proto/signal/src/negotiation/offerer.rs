@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use peer::{Candidate, Credentials};
+use peer::Credentials;
 use rtp::Mid;
 use sdp::{Direction, Section, Session, Setup};
 use sfu::PeerId;
@@ -10,12 +10,11 @@ use sfu::PeerId;
 use super::answer::Stream;
 use super::codecs::{Chosen, offered_extensions};
 use super::downstream::{Downstream, SlotState};
+use super::early::Early;
 use super::local::{Local, MESSAGE_MAX, SCTP_PORT};
 
 /// The mid of the data channels' section, which comes first.
 const DATA_MID: &str = "0";
-/// Candidates that wait for the description they belong to.
-const EARLY_CANDIDATES_MAX: usize = 32;
 
 /// Where the exchange stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +46,7 @@ pub(crate) struct Offerer {
     pub(crate) phase: Phase,
     /// Of the last offer.
     pub(crate) id: u32,
-    early: Vec<Candidate>,
+    pub(crate) early: Early,
 }
 
 impl Offerer {
@@ -59,20 +58,8 @@ impl Offerer {
             remote: None,
             phase: Phase::Settled,
             id: 0,
-            early: Vec::new(),
+            early: Early::default(),
         }
-    }
-
-    /// Keeps a candidate that came before the description.
-    pub(crate) fn keep_early(&mut self, candidate: Candidate) {
-        if self.early.len() < EARLY_CANDIDATES_MAX {
-            self.early.push(candidate);
-        }
-    }
-
-    /// Candidates that came before the description.
-    pub(crate) fn take_early(&mut self) -> Vec<Candidate> {
-        std::mem::take(&mut self.early)
     }
 
     /// An offer is wanted, at the latest then. Returns the moment to look again, if that is new.

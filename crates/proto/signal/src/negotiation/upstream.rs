@@ -4,18 +4,17 @@
 //! other.
 
 use codec::Kind;
-use peer::{Candidate, Credentials};
+use peer::Credentials;
 use room::{TrackKind, TrackSid};
 use rtp::{Mid, Rid};
 use sdp::{Section, Session, Way};
 use sfu::{Encoding, ExtensionIds, PeerId, ProducerId, ProducerParams};
 
 use super::codecs::{Chosen, accepts, choose_to_receive, extension_ids};
+use super::early::Early;
 
 /// Simulcast layers of one track; browsers send three.
 const ENCODINGS_MAX: usize = 4;
-/// Candidates that wait for the description they belong to.
-const EARLY_CANDIDATES_MAX: usize = 32;
 /// Names of simulcast layers in use, lowest first.
 const RID_ORDERS: [[&str; 3]; 2] = [["q", "h", "f"], ["2", "1", "0"]];
 
@@ -103,7 +102,7 @@ pub(crate) struct Upstream {
     pub(crate) sections: Vec<Receiving>,
     pub(crate) pending: Vec<Pending>,
     pub(crate) extensions: ExtensionIds,
-    early: Vec<Candidate>,
+    pub(crate) early: Early,
 }
 
 impl Upstream {
@@ -118,20 +117,8 @@ impl Upstream {
             sections: Vec::new(),
             pending: Vec::new(),
             extensions: ExtensionIds::default(),
-            early: Vec::new(),
+            early: Early::default(),
         }
-    }
-
-    /// Keeps a candidate that came before the description.
-    pub(crate) fn keep_early(&mut self, candidate: Candidate) {
-        if self.early.len() < EARLY_CANDIDATES_MAX {
-            self.early.push(candidate);
-        }
-    }
-
-    /// Candidates that came before the description.
-    pub(crate) fn take_early(&mut self) -> Vec<Candidate> {
-        std::mem::take(&mut self.early)
     }
 
     /// Notes which sections send what. Returns those that were sending a track and no longer do.
