@@ -8,16 +8,21 @@ use std::time::{Duration, Instant};
 
 use rtp::seq::Unwrapper;
 
-/// Packets remembered: a second and a half at 20 Mbit/s, well above the interval of feedback.
+/// Packets remembered at first: a second at 2 Mbit/s, well above the interval of feedback.
+const FIRST: usize = 256;
+/// And at most: a second and a half at 20 Mbit/s.
 const HISTORY: usize = 4096;
+/// Feedback that is later than this is about too little to remember more packets for it, microseconds.
+const LATE: u32 = 1_500_000;
 
-/// One packet that has left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One packet that has left. Small, because one is written for every packet that leaves, and with a thousand
+/// peers none of them is in the caches any more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Departure {
-    seq: u64,
-    /// Bytes of the RTP packet before sealing.
+    /// Microseconds since the gate was opened, wrapping after 71 minutes.
+    at: u32,
+    /// Bytes of the RTP packet before sealing; 0 if there is none, or if it has been reported.
     size: u16,
-    at: Instant,
 }
 
 /// What feedback has said so far.
@@ -33,8 +38,10 @@ pub(crate) struct Delivered {
 /// One peer's gate.
 #[derive(Debug)]
 pub(crate) struct Gate {
+    opened: Option<Instant>,
     next: u64,
-    history: Vec<Option<Departure>>,
+    /// The last packets by their number modulo its length, a power of two.
+    history: Vec<Departure>,
     reported: Unwrapper,
     delivered: Delivered,
 }
@@ -43,6 +50,7 @@ impl Gate {
     pub(crate) fn new() -> Self {
         // As with RTP: packets from before the first have a number.
         Self {
+            opened: None,
             next: 1 << 16,
             history: Vec::new(),
             reported: Unwrapper::default(),
@@ -54,15 +62,44 @@ impl Gate {
     pub(crate) fn pass(&mut self, now: Instant, size: usize) -> u16 {
         if self.history.is_empty() {
             // Once a peer, when it is first sent media with the extension.
-            self.history = vec![None; HISTORY];
+            self.history = vec![Departure::default(); FIRST];
         }
+        let at = self.micros(now);
         let seq = self.next;
+        let old = self.history.get(self.place(seq)).copied().unwrap_or_default();
+        if old.size > 0 && at.wrapping_sub(old.at) < LATE && self.history.len() < HISTORY {
+            self.grow();
+        }
         self.next += 1;
-        let size = u16::try_from(size).unwrap_or(u16::MAX);
-        if let Some(slot) = self.history.get_mut(seq as usize % HISTORY) {
-            *slot = Some(Departure { seq, size, at: now });
+        let size = u16::try_from(size).unwrap_or(u16::MAX).max(1);
+        let place = self.place(seq);
+        if let Some(slot) = self.history.get_mut(place) {
+            *slot = Departure { at, size };
         }
         seq as u16
+    }
+
+    fn micros(&mut self, now: Instant) -> u32 {
+        let opened = *self.opened.get_or_insert(now);
+        now.saturating_duration_since(opened).as_micros() as u32
+    }
+
+    fn place(&self, seq: u64) -> usize {
+        seq as usize & self.history.len().wrapping_sub(1)
+    }
+
+    /// Twice as many packets are remembered from now on.
+    fn grow(&mut self) {
+        let old = std::mem::take(&mut self.history);
+        self.history = vec![Departure::default(); old.len() * 2];
+        for seq in self.next - old.len() as u64..self.next {
+            let place = self.place(seq);
+            if let (Some(slot), Some(departure)) =
+                (self.history.get_mut(place), old.get(seq as usize & (old.len() - 1)))
+            {
+                *slot = *departure;
+            }
+        }
     }
 
     /// Takes one packet's report; `arrived` or lost.
@@ -71,13 +108,17 @@ impl Gate {
             return;
         }
         let seq = self.reported.unwrap(seq).0;
-        let Some(slot) = self.history.get_mut(seq as usize % HISTORY) else { return };
-        let Some(departure) = slot.filter(|d| d.seq == seq) else { return };
+        if seq >= self.next || seq + (self.history.len() as u64) < self.next {
+            return;
+        }
+        let (now, place) = (self.micros(now), self.place(seq));
+        let Some(slot) = self.history.get_mut(place).filter(|departure| departure.size > 0) else { return };
         if arrived {
-            *slot = None;
+            let departure = std::mem::take(slot);
             self.delivered.packets += 1;
             self.delivered.bytes += u64::from(departure.size);
-            self.delivered.delay = Some(now.saturating_duration_since(departure.at));
+            let delay = now.wrapping_sub(departure.at);
+            self.delivered.delay = Some(Duration::from_micros(delay.into()));
         } else {
             self.delivered.lost += 1;
         }
@@ -120,5 +161,25 @@ mod tests {
         }
         gate.report(t0, 60_000, true);
         assert_eq!(gate.delivered().packets, 70_000);
+    }
+
+    #[test]
+    fn what_is_not_reported_soon_is_remembered_longer_and_then_found() {
+        let mut gate = Gate::new();
+        let t0 = Instant::now();
+        for n in 0..2000u64 {
+            gate.pass(t0 + Duration::from_micros(n * 100), 10);
+        }
+        assert_eq!(gate.history.len(), 2048);
+        for n in 0..2000 {
+            gate.report(t0 + Duration::from_millis(300), n, true);
+        }
+        assert_eq!((gate.delivered().packets, gate.delivered().bytes), (2000, 20_000));
+        // Reports that never come do not make it grow.
+        let mut silent = Gate::new();
+        for n in 0..2000u64 {
+            silent.pass(t0 + Duration::from_millis(n * 10), 10);
+        }
+        assert_eq!(silent.history.len(), FIRST);
     }
 }

@@ -220,9 +220,11 @@ fn a_subscribers_feedback_tells_how_it_is_reached() {
         ..Default::default()
     };
     let arrivals: Vec<Option<i64>> = (0..100).map(|n| (n % 10 != 0).then_some(n * 4)).collect();
+    // Transport-wide numbers begin with 0, and what is much older is forgotten.
+    let newest_but_98 = (w.clients[bob].media.len() - 99) as u16;
     let packet = w.clients[bob].rtcp(|b| {
         b.receiver_report(Ssrc(1), &[block]).unwrap();
-        b.transport(Ssrc(1), Ssrc(5000), 0, 0, &arrivals[1..]).unwrap();
+        b.transport(Ssrc(1), Ssrc(5000), 0, newest_but_98, &arrivals[1..]).unwrap();
         b.remb(Ssrc(1), rtp::Bitrate(1 << 20), &[Ssrc(5000)]).unwrap();
     });
     w.up(bob, packet);
