@@ -78,6 +78,8 @@ impl Conference {
             down: None,
             downstream: Downstream::default(),
             need: Default::default(),
+            told_of: false,
+            untold: Vec::new(),
             last_sequence: 0,
             losses: 0,
         }

@@ -20,9 +20,7 @@ impl Conference {
                 self.update(&participant, false);
             }
             Event::Activated { participant } => {
-                let info = self.room.participant(&participant);
-                let info = info.map(|p| messages::participant_info(&self.room, p));
-                self.webhook(now, "participant_joined", info, None);
+                self.tell_of(now, &participant);
             }
             Event::Updated { participant } => self.update(&participant, true),
             Event::Permitted { participant } => {
@@ -56,6 +54,17 @@ impl Conference {
         }
     }
 
+    /// Webhooks hear of a participant once its media is connected, and then of what it publishes.
+    fn tell_of(&mut self, now: Time, sid: &ParticipantSid) {
+        let info = self.room.participant(sid).map(|p| messages::participant_info(&self.room, p));
+        self.webhook(now, "participant_joined", info, None);
+        let Some(session) = self.sessions.get_mut(sid) else { return };
+        session.told_of = true;
+        for track in std::mem::take(&mut session.untold) {
+            self.on_published(now, &track);
+        }
+    }
+
     /// Tells of a participant as it is now: the others if they may see it, and itself.
     fn update(&mut self, sid: &ParticipantSid, and_itself: bool) {
         let Some(participant) = self.room.participant(sid) else { return };
@@ -82,6 +91,10 @@ impl Conference {
 
     fn on_published(&mut self, now: Time, sid: &TrackSid) {
         let Some(track) = self.room.track(sid) else { return };
+        if let Some(session) = self.sessions.get_mut(&track.publisher).filter(|s| !s.told_of) {
+            session.untold.push(sid.clone());
+            return;
+        }
         let info = messages::track_info(track);
         let publisher = self.room.participant(&track.publisher);
         let publisher = publisher.map(|p| messages::participant_info(&self.room, p));
@@ -99,7 +112,10 @@ impl Conference {
                 self.command(sfu::Command::RemoveProducer { producer });
             }
         }
+        let mut was_told = true;
         if let Some(session) = self.sessions.get_mut(&track.publisher) {
+            was_told = session.told_of;
+            session.untold.retain(|untold| *untold != track.sid);
             session.up.pending.retain(|p| p.track != track.sid);
             for section in session.up.sections.iter_mut().filter(|s| s.track.as_ref() == Some(&track.sid)) {
                 section.track = None;
@@ -113,7 +129,7 @@ impl Conference {
             let message = Message::TrackUnpublished(proto::TrackUnpublishedResponse { track_sid });
             self.tell(&track.publisher, message);
         }
-        if was_negotiated {
+        if was_negotiated && was_told {
             let publisher = self.room.participant(&track.publisher);
             let publisher = publisher.map(|p| messages::participant_info(&self.room, p));
             self.webhook(now, "track_unpublished", publisher, Some(messages::track_info(track)));

@@ -2,7 +2,7 @@
 
 use auth::Claims;
 use livekit_protocol as proto;
-use room::ParticipantSid;
+use room::{ParticipantSid, TrackSid};
 use sfu::PeerId;
 
 use crate::negotiation::{Downstream, Offerer, Upstream};
@@ -55,6 +55,9 @@ pub(crate) struct Session {
     pub(crate) down: Option<Offerer>,
     pub(crate) downstream: Downstream,
     pub(crate) need: Need,
+    /// Webhooks have been told that the participant has joined. What it published before waits here.
+    pub(crate) told_of: bool,
+    pub(crate) untold: Vec<TrackSid>,
     /// Of reliable data packets.
     pub(crate) last_sequence: u32,
     /// Counts lost transports, so that a deadline knows whether it is still meant.

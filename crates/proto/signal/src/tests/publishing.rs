@@ -79,6 +79,41 @@ fn tracks_without_a_section_stay_unseen_and_are_bounded() {
     assert!(tracks_of(&world, "alice").is_empty());
 }
 
+/// As LiveKit has it, an application hears of nobody's tracks before it hears of them.
+#[test]
+fn webhooks_hear_of_a_participant_before_its_tracks() {
+    let mut world = World::new(config());
+    let alice = world.join("alice", Mode::Dual);
+    world.ask(alice, Ask::AddTrack(microphone()));
+    world.ask(alice, Ask::AddTrack(camera()));
+    world.ask(alice, offer(1));
+    assert_eq!(tracks_of(&world, "alice").len(), 2, "others see them");
+    assert_eq!(world.webhooks, ["room_started"]);
+    // One that is gone before anybody was told of it is not spoken of.
+    let stopped = CHROMIUM_PUBLISHER.replacen("a=sendonly", "a=inactive", 1);
+    world.ask(alice, Ask::Offer(description("offer", stopped, 2)));
+    assert_eq!(world.webhooks, ["room_started"]);
+    world.connect("alice");
+    assert_eq!(world.webhooks, ["room_started", "participant_joined", "track_published"]);
+    // From then on each is told at once, and connecting again tells nothing twice.
+    world.connect("alice");
+    world.ask(alice, Ask::AddTrack(microphone()));
+    world.ask(alice, offer(3));
+    world.ask(alice, Ask::Leave(proto::LeaveRequest::default()));
+    let after = ["track_published", "track_unpublished", "track_unpublished", "participant_left"];
+    assert_eq!(world.webhooks[3..], after);
+}
+
+#[test]
+fn webhooks_hear_nothing_of_the_tracks_of_one_who_never_connects() {
+    let mut world = World::new(config());
+    let alice = world.join("alice", Mode::Dual);
+    world.ask(alice, Ask::AddTrack(camera()));
+    world.ask(alice, offer(1));
+    world.pass(std::time::Duration::from_secs(90));
+    assert_eq!(world.webhooks, ["room_started", "participant_connection_aborted", "room_finished"]);
+}
+
 #[test]
 fn a_stopped_section_unpublishes() {
     let mut world = World::new(config());
@@ -86,6 +121,7 @@ fn a_stopped_section_unpublishes() {
     world.ask(alice, Ask::AddTrack(microphone()));
     world.ask(alice, Ask::AddTrack(camera()));
     world.ask(alice, offer(1));
+    world.connect("alice");
     let stopped = CHROMIUM_PUBLISHER.replacen("a=sendonly", "a=inactive", 1);
     world.ask(alice, Ask::Offer(description("offer", stopped, 2)));
     let tracks = tracks_of(&world, "alice");
