@@ -7,6 +7,7 @@ import { DisconnectReason, ExternalE2EEKeyProvider, Room, RoomEvent, Track, Vide
 setLogLevel("warn");
 
 const TOPIC = "lk.chat";
+const COUNT = "count";
 const SOURCES = { camera: Track.Source.Camera, microphone: Track.Source.Microphone, screen: Track.Source.ScreenShare };
 
 let room;
@@ -22,6 +23,7 @@ async function join({ url, token, options = {}, connect = {}, secret, seat: mine
   await keyProvider?.setKey(secret);
   room = new Room(keyProvider ? { ...options, encryption: { keyProvider, worker: new Worker("/e2ee.js") } } : options);
   chats = [];
+  counts = {};
   happened = [];
   ended = undefined;
   seat = mine;
@@ -36,9 +38,11 @@ async function join({ url, token, options = {}, connect = {}, secret, seat: mine
     .on(RoomEvent.SignalReconnecting, note("signal reconnecting"))
     .on(RoomEvent.Reconnected, note("reconnected"))
     .on(RoomEvent.ActiveSpeakersChanged, (speakers) => note("speakers")(speakers.map((who) => who.identity)))
-    .on(RoomEvent.DataReceived, (payload, who, kind, topic) =>
-      chats.push({ from: who?.identity, text: new TextDecoder().decode(payload), topic, kind }),
-    )
+    .on(RoomEvent.DataReceived, (payload, who, kind, topic) => {
+      const text = new TextDecoder().decode(payload);
+      if (topic === COUNT) (counts[who?.identity] ??= []).push(Number(text));
+      else chats.push({ from: who?.identity, text, topic, kind });
+    })
     .on(RoomEvent.Disconnected, (reason) => (ended = DisconnectReason[reason ?? 0]))
     .on(RoomEvent.TrackSubscribed, (track, publication, who) => {
       const element = track.attach();
@@ -258,7 +262,45 @@ function ipv6Only() {
 const iceServers = () => room.engine.latestJoinResponse.iceServers.map(({ urls, username, credential }) => ({ urls, username, credential }));
 
 const leave = () => room.disconnect();
-const simulate = (scenario) => room.simulateScenario(scenario);
+const simulate = (scenario, argument) => room.simulateScenario(scenario, argument);
+const ownSid = () => room.localParticipant.sid;
+const roomName = () => room.name;
+
+/** Numbers from 1 upwards on the reliable channel, one each `pause` ms, until told to stop. */
+let counting;
+let counts = {};
+function startCounting(pause) {
+  const mine = { last: 0, stop: false };
+  mine.done = (async () => {
+    while (!mine.stop) {
+      mine.last += 1;
+      await room.localParticipant.publishData(new TextEncoder().encode(String(mine.last)), { reliable: true, topic: COUNT });
+      await new Promise((ready) => setTimeout(ready, pause));
+    }
+  })();
+  counting = mine;
+}
+
+/** How far it got. */
+async function stopCounting() {
+  counting.stop = true;
+  await counting.done;
+  return counting.last;
+}
+
+const counted = (identity) => counts[identity] ?? [];
+
+/** The signal connection ends, and for a while no other one opens. */
+async function goDeaf(milliseconds) {
+  const { WebSocket } = window;
+  window.WebSocket = class extends WebSocket {
+    constructor() {
+      super("ws://127.0.0.1:9");
+    }
+  };
+  setTimeout(() => (window.WebSocket = WebSocket), milliseconds);
+  await room.simulateScenario("signal-reconnect");
+}
 
 /** For whoever looks into a test that failed: `page.evaluate(() => window.client.room())`. */
 const inside = () => room;
@@ -266,5 +308,5 @@ const inside = () => room;
 window.client = {
   room: inside,
   join, leave, camera, microphone, publishPainted, publishTone, unpublish, say, sendBytes, askQuality, subscribe, look, received, colorOf, sent, simulate, relayOnly, ipv6Only, iceServers,
-  sendRaw, watch, watched,
+  sendRaw, watch, watched, ownSid, roomName, startCounting, stopCounting, counted, goDeaf,
 };

@@ -67,7 +67,7 @@ export class Participant {
   async notices(what, probe, options) {
     return until(`${this.identity} to notice ${what}`, async () => {
       const seen = await this.look();
-      if (probe(seen)) return seen;
+      if (await probe(seen)) return seen;
       throw new Error(JSON.stringify(seen).slice(0, 1500));
     }, options);
   }

@@ -1,6 +1,7 @@
 //! Coming and going: joins, resumes, lost sockets, lost transports, shutdown.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use auth::Claims;
 use clock::Time;
@@ -13,7 +14,7 @@ use room::{Client, LeaveReason, NewParticipant, ParticipantSid, Permission, Prof
 use crate::conference::Timer;
 use crate::messages;
 use crate::negotiation::{Downstream, Upstream};
-use crate::session::{Make, Session};
+use crate::session::{Hold, Make, Session};
 use crate::{Conference, Join, JoinRequest, Mode, Output, SessionId};
 
 /// A token's shortest life when it is renewed.
@@ -22,7 +23,7 @@ const TOKEN_LIFE_MIN: std::time::Duration = std::time::Duration::from_secs(600);
 impl Conference {
     pub(crate) fn on_join(&mut self, now: Time, join: Join) {
         if let Some(resume) = join.request.resume.clone() {
-            self.resume(now, join, &ParticipantSid(resume));
+            self.on_resume(now, join, &ParticipantSid(resume));
             return;
         }
         let Join { session: socket, claims, request, worker } = join;
@@ -37,7 +38,7 @@ impl Conference {
                 return;
             }
         };
-        let session = self.new_session(participant.clone(), socket, claims, &request, worker);
+        let session = self.new_session(now.mono, participant.clone(), socket, claims, &request, worker);
         self.sockets.insert(socket, participant.clone());
         self.sessions.insert(participant.clone(), session);
         // Passes on the room's account of the join: whoever was replaced goes, `join` is sent, others hear.
@@ -56,6 +57,7 @@ impl Conference {
 
     fn new_session(
         &mut self,
+        now: Instant,
         participant: ParticipantSid,
         socket: SessionId,
         claims: Claims,
@@ -64,6 +66,7 @@ impl Conference {
     ) -> Session {
         let peer = self.names.peer(worker);
         self.peers.insert(peer, participant.clone());
+        let hold = Hold::new(now, self.way_of(&claims.identity));
         let credentials = Credentials::generate(worker, &mut self.names.rng);
         Session {
             participant,
@@ -81,7 +84,7 @@ impl Conference {
             told_of: false,
             untold: Vec::new(),
             last_sequence: 0,
-            losses: 0,
+            hold,
         }
     }
 
@@ -101,7 +104,8 @@ impl Conference {
             server_version: self.config.server.version.clone(),
             server_region: self.config.server.region.clone(),
             server_info: Some(messages::server_info(&self.config.server)),
-            ice_servers: messages::ice_servers(&self.config, now, sid),
+            ice_servers: self.ice_servers(now, sid),
+            client_configuration: session.make.configuration(session.hold.way),
             subscriber_primary: session.mode == Mode::Dual && session.make.protocol > 2 && may.can_subscribe,
             ping_timeout: seconds(limits.ping_timeout),
             ping_interval: seconds(limits.ping_interval),
@@ -112,86 +116,6 @@ impl Conference {
         self.send(socket, Message::Join(join));
         if let Some(session) = self.sessions.get_mut(sid) {
             session.greeted = true;
-        }
-    }
-
-    /// Takes a lost session up again. One that is not known makes the client start afresh.
-    fn resume(&mut self, now: Time, join: Join, sid: &ParticipantSid) {
-        let Join { session: socket, claims, request, .. } = join;
-        let fits = self.sessions.get(sid).is_some_and(|s| s.mode == request.mode)
-            && self.room.participant(sid).is_some_and(|p| p.identity() == claims.identity);
-        if !fits {
-            let protocol = request.client.protocol;
-            self.send(socket, messages::leave(LeaveReason::StateMismatch, Action::Reconnect, protocol));
-            self.output.push_back(Output::Close { session: socket });
-            return;
-        }
-        let Some(session) = self.sessions.get_mut(sid) else { return };
-        let previous = session.socket.replace(socket);
-        session.losses += 1;
-        session.claims.expires_at = claims.expires_at;
-        let last_message_seq = session.last_sequence;
-        if let Some(previous) = previous {
-            self.sockets.remove(&previous);
-            self.output.push_back(Output::Close { session: previous });
-        }
-        self.sockets.insert(socket, sid.clone());
-        let reconnect = proto::ReconnectResponse {
-            ice_servers: messages::ice_servers(&self.config, now, sid),
-            client_configuration: None,
-            server_info: Some(messages::server_info(&self.config.server)),
-            last_message_seq,
-        };
-        self.send(socket, Message::Reconnect(reconnect));
-        let visible = self.room.participants().filter(|p| p.sid == *sid || !p.who.permission.hidden);
-        let participants = visible.map(|p| messages::participant_info(&self.room, p)).collect();
-        self.send(socket, Message::Update(proto::ParticipantUpdate { participants }));
-        let room = Some(messages::room_info(&self.room, &self.config));
-        self.send(socket, Message::RoomUpdate(proto::RoomUpdate { room }));
-        self.refresh_token(now, sid);
-        self.restart_subscriber(now, sid);
-        if let Some(state) = request.sync_state {
-            self.on_sync_state(now, sid, state);
-        }
-        if let Some(offer) = request.offer {
-            self.on_offer(now, sid, offer);
-        }
-    }
-
-    /// Compares what a resumed client holds true with what is.
-    pub(crate) fn on_sync_state(&mut self, now: Time, sid: &ParticipantSid, state: proto::SyncState) {
-        let unknown = state
-            .publish_tracks
-            .iter()
-            .filter_map(|p| p.track.as_ref())
-            .any(|t| self.room.track(&t.sid.as_str().into()).is_none_or(|track| track.publisher != *sid));
-        if unknown {
-            self.expel(now, sid, LeaveReason::StateMismatch);
-            return;
-        }
-        if let Some(subscription) = state.subscription {
-            self.on_subscription(now, sid, subscription);
-        }
-    }
-
-    /// A socket has gone. The participant stays while media connects it.
-    pub(crate) fn on_socket_closed(&mut self, now: Time, socket: SessionId) {
-        let Some(sid) = self.sockets.remove(&socket) else { return };
-        let Some(session) = self.sessions.get_mut(&sid) else { return };
-        if session.socket != Some(socket) {
-            return;
-        }
-        session.socket = None;
-        if !session.has_media() {
-            self.expel(now, &sid, LeaveReason::SignalClose);
-        }
-    }
-
-    /// A transport lost its connection and may find it again.
-    pub(crate) fn check_grace(&mut self, now: Time, sid: &ParticipantSid, loss: u32) {
-        let lost = self.sessions.get(sid).is_some_and(|s| s.losses == loss && !s.has_media());
-        if lost {
-            self.expel(now, sid, LeaveReason::ConnectionTimeout);
         }
     }
 

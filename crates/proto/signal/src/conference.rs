@@ -14,8 +14,10 @@ use crate::admin::Calls;
 use crate::media::Names;
 use crate::messages;
 use crate::negotiation::Chosen;
+use crate::resume::Departures;
 use crate::second_codec::Second;
 use crate::session::Session;
+use crate::simulate::Ways;
 use crate::speakers::Speakers;
 use crate::{Config, Input, Output, SessionId};
 
@@ -36,6 +38,8 @@ pub(crate) enum Timer {
     Counts,
     /// Has this call of a method been answered?
     Call(u64),
+    /// Who was made to seem to speak falls silent.
+    Hush(ParticipantSid),
 }
 
 /// A track in the media engine.
@@ -60,6 +64,10 @@ pub struct Conference {
     pub(crate) consumers: BTreeMap<ConsumerId, (ParticipantSid, TrackSid)>,
     pub(crate) names: Names,
     pub(crate) speakers: Speakers,
+    /// Who has gone lately.
+    pub(crate) departures: Departures,
+    /// Whom SDKs' tests have limited to a way, by identity.
+    pub(crate) ways: Ways,
     /// Methods that the server API has called and that have not answered.
     pub(crate) calls: Calls,
     /// Counts have changed since they were told.
@@ -86,6 +94,8 @@ impl Conference {
             consumers: BTreeMap::new(),
             names,
             speakers: Speakers::default(),
+            departures: Departures::default(),
+            ways: Ways::default(),
             calls: Calls::default(),
             counts_due: false,
             ended: false,
@@ -138,6 +148,7 @@ impl Conference {
                 Timer::Speakers => self.tell_speakers(now),
                 Timer::Counts => self.tell_counts(now),
                 Timer::Call(ticket) => self.check_call(now, ticket),
+                Timer::Hush(participant) => self.pretend_speaking(&participant, false),
             }
             self.after(now);
         }

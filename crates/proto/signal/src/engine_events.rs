@@ -1,11 +1,10 @@
 //! What the media engine reports.
 
 use clock::Time;
-use room::{Command, LeaveReason};
+use room::{Command, LeaveReason, State};
 use sfu::{Event, FailReason, PeerId};
 
-use crate::Conference;
-use crate::conference::Timer;
+use crate::{Conference, messages};
 
 impl Conference {
     pub(crate) fn on_media(&mut self, now: Time, event: Event) {
@@ -37,17 +36,18 @@ impl Conference {
         if connected && session.is_primary(peer) {
             let _ = self.tell_room(now, Command::Activate { participant: sid });
         } else if !connected && session.socket.is_none() && !session.has_media() {
-            // Neither socket nor media: gone, unless it comes back soon.
-            session.losses += 1;
-            let (loss, at) = (session.losses, now.mono + self.config.limits.transport_grace);
-            self.set_timer(at, Timer::Grace(sid, loss));
+            self.await_return(now, &sid);
         }
     }
 
     fn on_failed(&mut self, now: Time, peer: PeerId, reason: FailReason) {
         let Some(sid) = self.peers.get(&peer).cloned() else { return };
         let Some(session) = self.sessions.get(&sid) else { return };
+        let active = self.room.participant(&sid).is_some_and(|p| p.state == State::Active);
+        let resumes = session.make.protocol >= messages::LEAVE_ACTION_PROTOCOL && active;
         let reason = match (reason, session.socket) {
+            // Silence: another path may do, to which a restart of ICE leads.
+            (FailReason::IceTimeout, Some(_)) if resumes => return self.ask_to_resume(now, &sid),
             // Both are gone: the client itself is.
             (_, None) => LeaveReason::SignalClose,
             // A transport that has ended cannot be resumed: the client has to start afresh. One that

@@ -82,6 +82,7 @@ impl Conference {
         self.speakers.forget(&participant.sid);
         self.end_calls(&participant.sid);
         if !participant.who.permission.hidden {
+            self.departures.note(now.mono, &info);
             let message = Message::Update(proto::ParticipantUpdate { participants: vec![info.clone()] });
             self.broadcast(message, |_| true);
         }

@@ -21,8 +21,10 @@ mod negotiation;
 mod offering;
 mod publishing;
 mod requests;
+mod resume;
 mod second_codec;
 mod session;
+mod simulate;
 mod speakers;
 mod subscribing;
 #[cfg(test)]

@@ -12,7 +12,7 @@ use proto::signal_response::Message;
 /// The protocol that we speak. From 18 on clients expect data channels with agreed ids.
 pub(crate) const PROTOCOL: i32 = 17;
 /// From this client protocol on `leave` carries an action.
-const LEAVE_ACTION_PROTOCOL: i32 = 13;
+pub(crate) const LEAVE_ACTION_PROTOCOL: i32 = 13;
 
 /// A message as it is sent.
 pub(crate) fn response(message: Message) -> Box<proto::SignalResponse> {

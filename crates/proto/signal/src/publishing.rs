@@ -198,10 +198,9 @@ impl Conference {
             (true, None) => return None,
             (false, _) => session.up.credentials.clone(),
         };
-        let candidates = self.config.media.candidates.get(usize::from(session.worker));
         Some(Local {
             credentials,
-            candidates: candidates.cloned().unwrap_or_default(),
+            candidates: self.candidates(session.worker, session.hold.way),
             ice_lite: session.ice_lite,
             fingerprint: self.config.media.fingerprint,
             version: session.up.version,

@@ -5,14 +5,12 @@ use livekit_protocol as proto;
 use proto::request_response::{Reason, Request};
 use proto::signal_request::Message as Ask;
 use proto::signal_response::Message;
-use proto::simulate_scenario::Scenario;
 use room::{
     Audience, Command, LeaveReason, ParticipantSid, Permit, ProfileChange, Quality, Refusal, Settings,
     TrackChange, TrackSid,
 };
 
-use crate::messages;
-use crate::{Conference, Output, SessionId};
+use crate::{Conference, SessionId};
 
 /// A client's request that concerns one of its tracks fails like this.
 fn reason_of(refusal: Refusal) -> Reason {
@@ -29,6 +27,9 @@ impl Conference {
     pub(crate) fn on_request(&mut self, now: Time, socket: SessionId, request: proto::SignalRequest) {
         // A socket that was replaced or never joined has no say.
         let Some(sid) = self.sockets.get(&socket).cloned() else { return };
+        if let Some(session) = self.sessions.get_mut(&sid) {
+            session.hold.heard = now.mono;
+        }
         // What a newer client may say is none of our business.
         let Some(ask) = request.message else { return };
         match ask {
@@ -194,37 +195,6 @@ impl Conference {
             Err(refusal) => {
                 self.refuse(sid, request_id, reason_of(refusal), &refusal.to_string(), request);
             }
-        }
-    }
-
-    /// Hooks with which SDKs test themselves: they do to the asking client only what its network could.
-    fn on_simulate(&mut self, now: Time, sid: &ParticipantSid, simulate: proto::SimulateScenario) {
-        let Some(session) = self.sessions.get(sid) else { return };
-        let (socket, protocol) = (session.socket, session.make.protocol);
-        match simulate.scenario {
-            Some(Scenario::ServerLeave(_)) => self.expel(now, sid, LeaveReason::ServerShutdown),
-            Some(Scenario::LeaveRequestFullReconnect(_)) => self.expel(now, sid, LeaveReason::StateMismatch),
-            Some(Scenario::NodeFailure(_) | Scenario::Migration(_)) => {
-                // As if the node were gone: no word, and no memory of the client.
-                if let Some(session) = self.sessions.get_mut(sid) {
-                    session.socket = None;
-                }
-                if let Some(socket) = socket {
-                    self.sockets.remove(&socket);
-                    self.output.push_back(Output::Close { session: socket });
-                }
-                self.expel(now, sid, LeaveReason::SignalClose);
-            }
-            Some(Scenario::DisconnectSignalOnResume(_) | Scenario::DisconnectSignalOnResumeNoMessages(_)) => {
-                let Some(socket) = socket else { return };
-                let action = proto::leave_request::Action::Resume;
-                self.send(socket, messages::leave(LeaveReason::SignalClose, action, protocol));
-                self.output.push_back(Output::Close { session: socket });
-            }
-            Some(Scenario::SpeakerUpdate(_))
-            | Some(Scenario::SwitchCandidateProtocol(_))
-            | Some(Scenario::SubscriberBandwidth(_))
-            | None => {}
         }
     }
 }

@@ -1,5 +1,7 @@
 //! One participant's side of the conversation.
 
+use std::time::Instant;
+
 use auth::Claims;
 use livekit_protocol as proto;
 use room::{ParticipantSid, TrackSid};
@@ -20,6 +22,8 @@ pub(crate) struct Make {
     pub(crate) firefox: bool,
     /// Track ids in its SDP are not those that it announces.
     pub(crate) alters_ids: bool,
+    /// Codecs that it says it can publish and cannot well.
+    avoid: &'static [codec::Kind],
 }
 
 impl Make {
@@ -32,7 +36,46 @@ impl Make {
         let client = &request.client;
         let firefox = client.browser.to_ascii_lowercase().contains("firefox");
         let native = client.sdk() == proto::client_info::Sdk::ReactNative;
-        Self { protocol: client.protocol, firefox, alters_ids: firefox || native }
+        Self {
+            protocol: client.protocol,
+            firefox,
+            alters_ids: firefox || native,
+            avoid: avoided(client, firefox),
+        }
+    }
+
+    /// What the client is told to do differently, as LiveKit's server ships it.
+    pub(crate) fn configuration(self, way: Way) -> Option<proto::ClientConfiguration> {
+        let publish: Vec<_> =
+            self.avoid.iter().map(|c| proto::Codec { mime: c.mime(), fmtp_line: String::new() }).collect();
+        let relay = way == Way::Relay;
+        if publish.is_empty() && !relay {
+            return None;
+        }
+        let force_relay =
+            if relay { proto::ClientConfigSetting::Enabled } else { proto::ClientConfigSetting::Unset };
+        Some(proto::ClientConfiguration {
+            disabled_codecs: (!publish.is_empty())
+                .then(|| proto::DisabledCodecs { codecs: Vec::new(), publish }),
+            force_relay: force_relay.into(),
+            ..proto::ClientConfiguration::default()
+        })
+    }
+}
+
+/// Safari's encoder of AV1, from 18.4 on that of VP9 too, and Firefox's of H.264 on Linux and Android, fail where they
+/// say they do not.
+fn avoided(client: &proto::ClientInfo, firefox: bool) -> &'static [codec::Kind] {
+    let browser = client.browser.to_ascii_lowercase();
+    let os = client.os.to_ascii_lowercase();
+    if browser == "safari" {
+        let mut parts = client.browser_version.split('.').map(|n| n.parse::<u32>().unwrap_or(0));
+        let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+        if version > (18, 3) { &[codec::Kind::Av1, codec::Kind::Vp9] } else { &[codec::Kind::Av1] }
+    } else if firefox && (os == "linux" || os == "android") {
+        &[codec::Kind::H264]
+    } else {
+        &[]
     }
 }
 
@@ -60,8 +103,46 @@ pub(crate) struct Session {
     pub(crate) untold: Vec<TrackSid>,
     /// Of reliable data packets.
     pub(crate) last_sequence: u32,
-    /// Counts lost transports, so that a deadline knows whether it is still meant.
+    pub(crate) hold: Hold,
+}
+
+/// How a client is held on to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hold {
+    /// Counts lost transports and resumes, so that a deadline knows whether it is still meant.
     pub(crate) losses: u32,
+    /// When the client last said something: what it was told long after that it may have missed.
+    pub(crate) heard: Instant,
+    /// Over what its media may come.
+    pub(crate) way: Way,
+    pub(crate) next_resume: NextResume,
+}
+
+impl Hold {
+    pub(crate) fn new(now: Instant, way: Way) -> Self {
+        Self { losses: 0, heard: now, way, next_resume: NextResume::Works }
+    }
+}
+
+/// Over what a client's media may come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Way {
+    #[default]
+    Any,
+    /// Our TCP candidates alone.
+    Tcp,
+    /// A relay over TLS alone.
+    Relay,
+}
+
+/// What becomes of the next resume: SDKs test themselves with those that break off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NextResume {
+    Works,
+    /// The socket ends after what is said at first.
+    EndsEarly,
+    /// The socket ends without a word.
+    EndsSilent,
 }
 
 /// Sections that a client with one peer connection was asked for.

@@ -11,5 +11,6 @@ mod life;
 mod playing;
 mod publishing;
 mod random;
+mod resume;
 mod single;
 mod world;

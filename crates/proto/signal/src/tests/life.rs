@@ -12,12 +12,6 @@ use proto::signal_response::Message;
 use super::world::*;
 use crate::{Admin, AdminError, AdminReply, Input, Mode};
 
-fn resume(sid: &str, mode: Mode) -> crate::JoinRequest {
-    let mut request = request(mode);
-    request.resume = Some(sid.into());
-    request
-}
-
 #[test]
 fn the_same_identity_replaces_the_one_before() {
     let mut world = World::new(config());
@@ -43,93 +37,6 @@ fn the_same_identity_replaces_the_one_before() {
     // The old socket's end means nothing any more.
     world.handle(Input::SocketClosed { session: first });
     assert_eq!(world.conference.participants(), 2);
-}
-
-#[test]
-fn an_unknown_session_is_told_to_start_afresh_first_of_all() {
-    for mode in [Mode::Dual, Mode::Single] {
-        let mut world = World::new(config());
-        let alice = world.join_with(claims("alice"), resume("PA_unknown", mode));
-        let heard = world.hear(alice);
-        assert_eq!(heard.len(), 1);
-        let leave = last(&heard, a_leave);
-        assert_eq!((leave.reason(), leave.action()), (DisconnectReason::StateMismatch, Action::Reconnect));
-        assert!(world.ears[&alice].closed);
-        // Neither does another's session help.
-        world.join("bob", mode);
-        let sid = world.sid("bob");
-        let thief = world.join_with(claims("alice"), resume(&sid, mode));
-        assert_eq!(last(&world.hear(thief), a_leave).action(), Action::Reconnect);
-        // An old client knows no actions.
-        let mut request = resume("PA_unknown", mode);
-        request.client.protocol = 12;
-        let old = world.join_with(claims("alice"), request);
-        let leave = last(&world.hear(old), a_leave);
-        assert!(leave.can_reconnect && leave.action() == Action::Disconnect);
-    }
-}
-
-#[test]
-fn a_known_session_resumes_in_both_modes() {
-    for mode in [Mode::Dual, Mode::Single] {
-        let mut world = World::new(config());
-        let mut asked = request(mode);
-        if mode == Mode::Single {
-            asked.offer = Some(description("offer", CHROMIUM_V1, 1));
-        }
-        let first = world.join_with(claims("alice"), asked);
-        for offer in world.hear(first).iter().filter_map(an_offer) {
-            world.ask(first, Ask::Answer(answer_to(&offer)));
-        }
-        world.connect("alice");
-        let sid = world.sid("alice");
-        world.handle(Input::SocketClosed { session: first });
-        assert_eq!(world.conference.participants(), 1, "media keeps them");
-        let second = world.join_with(claims("alice"), resume(&sid, mode));
-        let heard = world.hear(second);
-        assert!(matches!(heard[0], Message::Reconnect(_)), "{heard:?}");
-        assert!(heard.iter().any(|m| matches!(m, Message::RoomUpdate(_))));
-        assert_eq!(world.sid("alice"), sid);
-        if mode == Mode::Dual {
-            let offer = last(&heard, an_offer);
-            assert_eq!(offer.id, 2, "the same numbering");
-            assert!(world.take_commands().iter().any(|c| matches!(c, sfu::Command::RestartIce { .. })));
-            world.ask(second, Ask::Answer(answer_to(&offer)));
-        }
-        world.pass(Duration::from_secs(30));
-        assert!(!world.ears[&second].closed);
-    }
-}
-
-#[test]
-fn without_socket_and_media_a_participant_goes() {
-    let mut world = World::new(config());
-    let alice = world.join("alice", Mode::Dual);
-    world.handle(Input::SocketClosed { session: alice });
-    assert_eq!(world.conference.participants(), 0, "never connected");
-    let alice = world.join("alice", Mode::Dual);
-    let offer = last(&world.hear(alice), an_offer);
-    world.ask(alice, Ask::Answer(answer_to(&offer)));
-    world.connect("alice");
-    world.handle(Input::SocketClosed { session: alice });
-    for peer in world.peers_of("alice") {
-        world.handle(Input::Media(sfu::Event::Disconnected { peer }));
-    }
-    assert_eq!(world.conference.participants(), 1);
-    world.pass(Duration::from_secs(6));
-    assert_eq!(world.conference.participants(), 0);
-    assert!(world.peers.is_empty());
-}
-
-#[test]
-fn a_failed_transport_makes_the_client_start_afresh() {
-    let mut world = World::new(config());
-    let alice = world.join("alice", Mode::Dual);
-    world.connect("alice");
-    let peer = *world.peers.keys().next().unwrap();
-    world.handle(Input::Media(sfu::Event::Failed { peer, reason: sfu::FailReason::IceTimeout }));
-    let leave = last(&world.hear(alice), a_leave);
-    assert_eq!((leave.reason(), leave.action()), (DisconnectReason::ConnectionTimeout, Action::Reconnect));
 }
 
 #[test]
