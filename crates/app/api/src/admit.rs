@@ -63,7 +63,7 @@ pub(crate) fn admit(shared: &Shared, path: Path, parts: &Parts) -> Result<Admitt
 
     let claims = verify(shared, param("access_token").or_else(|| bearer(&parts.headers)))?;
     let bad = |e: signal::BadRequest| Refusal::new(StatusCode::BAD_REQUEST, e.to_string());
-    let mut request = match path {
+    let request = match path {
         Path::V0 => JoinRequest::from_query(query.iter().map(|(k, v)| (&**k, &**v))).map_err(bad)?,
         Path::V1 => {
             let body = param("join_request").filter(|body| !body.is_empty());
@@ -71,10 +71,19 @@ pub(crate) fn admit(shared: &Shared, path: Path, parts: &Parts) -> Result<Admitt
             JoinRequest::from_wrapped(body).map_err(bad)?
         }
     };
-    if request.client.address.is_empty() {
-        request.client.address = forwarded_for(&parts.headers).unwrap_or_default().to_owned();
-    }
+    admit_claims(shared, claims, request, &parts.headers)
+}
 
+/// Judges a request to join of someone whose token has been found good.
+pub(crate) fn admit_claims(
+    shared: &Shared,
+    claims: Claims,
+    mut request: JoinRequest,
+    headers: &HeaderMap,
+) -> Result<Admitted, Refusal> {
+    if request.client.address.is_empty() {
+        request.client.address = forwarded_for(headers).unwrap_or_default().to_owned();
+    }
     let rooms = &shared.config().rooms;
     if let Err(refusal) = signal::join::check(&claims, &request, &rooms.rules) {
         let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::UNAUTHORIZED);

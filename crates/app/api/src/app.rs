@@ -13,6 +13,7 @@ use crate::agents::Agents;
 use crate::directory::{Directory, Entry, NoRoom, ToRoom};
 use crate::metrics::Metrics;
 use crate::webhook::Notifier;
+use crate::whip::Publications;
 use crate::{Config, driver, opening};
 
 /// LiveKit's HTTP and WebSocket interface, guest tokens and the page, in front of one media engine.
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) webhooks: Notifier,
     pub(crate) agents: Agents,
+    pub(crate) publications: Publications,
     /// How many WebSockets are open.
     pub(crate) sessions: watch::Sender<usize>,
     last_session: AtomicU64,
@@ -56,6 +58,7 @@ impl Api {
         let shared = Shared {
             webhooks,
             agents: Agents::default(),
+            publications: Publications::default(),
             config: RwLock::new(Arc::new(config)),
             engine,
             directory: Arc::default(),

@@ -22,7 +22,7 @@ use tracing::debug;
 use crate::admit::{self, Path, Refusal};
 use crate::app::Shared;
 use crate::join;
-use crate::{agents, guest, page, streams, twirp, watch};
+use crate::{agents, guest, page, streams, twirp, watch, whip};
 
 /// Largest body of our own API.
 const BODY_MAX: usize = 16 * 1024;
@@ -43,8 +43,9 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .merge(watch::routes())
         .fallback(file)
         .layer(DefaultBodyLimit::max(BODY_MAX))
-        // Has a limit of its own.
+        // Have limits of their own.
         .merge(twirp::routes())
+        .merge(whip::routes())
         .with_state(shared)
 }
 

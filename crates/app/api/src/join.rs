@@ -32,7 +32,7 @@ pub(crate) async fn join(
     let busy = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the room does not answer");
     for _ in 0..ATTEMPTS {
         let mut session = enter(shared, &admitted).await?;
-        let Ok(first) = timeout(limits.join_timeout, session.first_message()).await else {
+        let Ok(first) = timeout(limits.join_timeout, session.next()).await else {
             return Err(busy());
         };
         let Some(first) = first else { continue };
@@ -48,7 +48,7 @@ pub(crate) async fn join(
 }
 
 /// Knocks at the room's door.
-async fn enter(shared: &Arc<Shared>, admitted: &Admitted) -> Result<Session, Refusal> {
+pub(crate) async fn enter(shared: &Arc<Shared>, admitted: &Admitted) -> Result<Session, Refusal> {
     let room = shared.room(&admitted.room, &admitted.claims)?;
     let limits = shared.config().limits;
     let (sender, receiver) = queue(limits.queued_messages, limits.queued_bytes);

@@ -28,6 +28,7 @@ mod streams;
 mod twirp;
 mod watch;
 mod webhook;
+mod whip;
 
 pub use app::{Api, LivePorts};
 pub use config::{Config, Limits, Rooms, Webhooks};

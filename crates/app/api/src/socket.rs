@@ -53,9 +53,15 @@ impl Session {
         Self { id, room, queue, shared }
     }
 
-    /// What the room says first. `None`: it has ended and says nothing.
-    pub(crate) async fn first_message(&mut self) -> Option<Bytes> {
+    /// What the room says next. `None`: it has nothing more to say.
+    pub(crate) async fn next(&mut self) -> Option<Bytes> {
         self.queue.next().await
+    }
+
+    /// Tells the room something; nothing if it has ended.
+    pub(crate) async fn say(&self, message: livekit_protocol::signal_request::Message) {
+        let request = Box::new(SignalRequest { message: Some(message) });
+        let _ = self.room.send(ToRoom::Request { session: self.id, request }).await;
     }
 
     /// Runs until either side ends it.

@@ -51,6 +51,9 @@ impl Conference {
             self.on_add_track(now, &participant, add);
         }
         if let Some(offer) = request.offer {
+            if request.media_only {
+                self.announce_offered(now, &participant, &offer);
+            }
             self.on_offer(now, &participant, offer);
         }
     }
@@ -74,6 +77,7 @@ impl Conference {
             greeted: false,
             worker,
             mode: request.mode,
+            media_only: request.media_only,
             make: Make::of(request),
             claims,
             ice_lite: self.config.media.ice_lite && !request.disable_ice_lite,

@@ -44,12 +44,15 @@ impl Conference {
         let Some(sid) = self.peers.get(&peer).cloned() else { return };
         let Some(session) = self.sessions.get(&sid) else { return };
         let active = self.room.participant(&sid).is_some_and(|p| p.state == State::Active);
-        let resumes = session.make.protocol >= messages::LEAVE_ACTION_PROTOCOL && active;
+        let told = session.make.protocol >= messages::LEAVE_ACTION_PROTOCOL && !session.media_only;
+        let resumes = told && active;
         let reason = match (reason, session.socket) {
             // Silence: another path may do, to which a restart of ICE leads.
             (FailReason::IceTimeout, Some(_)) if resumes => return self.ask_to_resume(now, &sid),
             // Both are gone: the client itself is.
             (_, None) => LeaveReason::SignalClose,
+            // Its transport was all that there was of it.
+            (FailReason::Closed, Some(_)) if session.media_only => LeaveReason::ClientInitiated,
             // A transport that has ended cannot be resumed: the client has to start afresh. One that
             // says goodbye itself is usually about to.
             (FailReason::Closed, Some(_)) => return self.set_connected(now, peer, false),

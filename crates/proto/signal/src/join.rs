@@ -42,6 +42,9 @@ pub struct JoinRequest {
     /// Resume this participant (`PA_…`).
     pub resume: Option<String>,
     pub sync_state: Option<proto::SyncState>,
+    /// Nobody speaks or listens behind this session: tracks are announced by the offer alone, and the
+    /// transport is the only sign of life (see [`crate::whip`]).
+    pub media_only: bool,
 }
 
 /// Why a request to join could not be read.
@@ -136,6 +139,7 @@ impl JoinRequest {
             offer: body.publisher_offer,
             resume: body.reconnect.then_some(body.participant_sid),
             sync_state: body.sync_state,
+            media_only: false,
         })
     }
 }

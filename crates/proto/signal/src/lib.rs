@@ -29,6 +29,7 @@ mod speakers;
 mod subscribing;
 #[cfg(test)]
 mod tests;
+pub mod whip;
 
 pub use conference::Conference;
 pub use config::{Config, IceServer, Issuer, Limits, Media, Server};

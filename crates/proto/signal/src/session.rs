@@ -39,7 +39,7 @@ impl Make {
         Self {
             protocol: client.protocol,
             firefox,
-            alters_ids: firefox || native,
+            alters_ids: firefox || native || request.media_only,
             avoid: avoided(client, firefox),
         }
     }
@@ -88,6 +88,8 @@ pub(crate) struct Session {
     pub(crate) greeted: bool,
     pub(crate) worker: u8,
     pub(crate) mode: Mode,
+    /// There is nobody to tell anything: see [`JoinRequest::media_only`].
+    pub(crate) media_only: bool,
     pub(crate) make: Make,
     pub(crate) claims: Claims,
     /// Answers checks only.

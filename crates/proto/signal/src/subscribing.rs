@@ -290,7 +290,7 @@ impl Conference {
     }
 
     fn ask_for_sections(&mut self, now: Time, sid: &ParticipantSid) {
-        let Some(session) = self.sessions.get_mut(sid) else { return };
+        let Some(session) = self.sessions.get_mut(sid).filter(|s| !s.media_only) else { return };
         if session.need.due.is_none_or(|due| due > now.mono) {
             return;
         }

@@ -13,4 +13,5 @@ mod publishing;
 mod random;
 mod resume;
 mod single;
+mod whip;
 mod world;

@@ -62,6 +62,16 @@ pub(crate) enum RemoteError {
     NoFingerprint,
 }
 
+impl RemoteError {
+    /// The same in words that do not change.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::NoCredentials => "no ICE credentials",
+            Self::NoFingerprint => "no SHA-256 fingerprint",
+        }
+    }
+}
+
 /// The far end.
 #[derive(Debug, Clone)]
 pub(crate) struct Remote(pub(crate) RemoteTransport);

@@ -19,4 +19,4 @@ pub(crate) use codecs::{
 pub(crate) use downstream::{Downstream, Line, Slot, SlotState};
 pub(crate) use local::{Local, Remote, from_sdp};
 pub(crate) use offerer::{Answered, Offerer, Phase};
-pub(crate) use upstream::{Pending, Upstream, Wish, track_kind};
+pub(crate) use upstream::{Pending, Upstream, Wish, cid_of, rids_of, track_kind};

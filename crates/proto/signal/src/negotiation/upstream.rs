@@ -16,7 +16,14 @@ use super::early::Early;
 /// Simulcast layers of one track; browsers send three.
 const ENCODINGS_MAX: usize = 4;
 /// Names of simulcast layers in use, lowest first.
-const RID_ORDERS: [[&str; 3]; 2] = [["q", "h", "f"], ["2", "1", "0"]];
+const RID_ORDERS: [[&str; 3]; 6] = [
+    ["q", "h", "f"],
+    ["2", "1", "0"],
+    ["l", "m", "h"],
+    ["low", "mid", "high"],
+    ["low", "medium", "high"],
+    ["lo", "mid", "hi"],
+];
 
 /// A track that was announced and waits for its section.
 #[derive(Debug, Clone)]
@@ -274,28 +281,35 @@ pub(crate) fn track_kind(section: &Section) -> Option<TrackKind> {
 }
 
 /// The client's id of the track that it sends: from the section's `msid`, else from an SSRC's.
-fn cid_of(section: &Section) -> String {
+pub(crate) fn cid_of(section: &Section) -> String {
     let in_section = section.rtp.msids.first();
     let in_ssrc = || section.rtp.ssrcs.iter().find_map(|s| s.msid.as_ref());
     in_section.or_else(in_ssrc).and_then(|m| m.track.clone()).filter(|t| t != "-").unwrap_or_default()
+}
+
+/// The rids of a section that the client sends, lowest first if they have names that are known, else in its order.
+pub(crate) fn rids_of(section: &Section) -> Vec<Rid> {
+    let mut rids = section.rtp.encodings(Way::Send);
+    rids.truncate(ENCODINGS_MAX);
+    let place = |order: &[&str; 3], rid: &Rid| order.iter().position(|name| *name == rid.as_str());
+    let order = RID_ORDERS.iter().find(|order| rids.iter().all(|rid| place(order, rid).is_some()));
+    if let Some(order) = order {
+        rids.sort_by_key(|rid| place(order, rid));
+    }
+    rids
 }
 
 fn encodings_of(section: &Section, wish: &Wish) -> Vec<Encoding> {
     if section.kind == sdp::Kind::Audio {
         return by_ssrc(section);
     }
-    let mut rids = section.rtp.encodings(Way::Send);
-    rids.truncate(ENCODINGS_MAX);
+    let mut rids = rids_of(section);
     if rids.is_empty() {
         return by_ssrc(section);
     }
     let announced = |rid: &Rid| wish.rids.iter().position(|r| r == rid.as_str());
-    let usual =
-        |rid: &Rid| RID_ORDERS.iter().find_map(|order| order.iter().position(|name| *name == rid.as_str()));
     if rids.iter().all(|r| announced(r).is_some()) {
         rids.sort_by_key(announced);
-    } else if rids.iter().all(|r| usual(r).is_some()) {
-        rids.sort_by_key(usual);
     }
     rids.into_iter().map(|rid| Encoding { rid: Some(rid), ..Encoding::default() }).collect()
 }

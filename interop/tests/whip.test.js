@@ -1,0 +1,185 @@
+/** WHIP (RFC 9725): clients without an SDK publish into rooms, and LiveKit's clients receive them. */
+
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { freshRoom, setUp } from "../harness/suite.js";
+import { until } from "../harness/until.js";
+
+const suite = setUp("whip");
+const SIZE = { width: 640, height: 360 };
+/** Chromium makes three layers of pictures from this size on. */
+const LARGE = { width: 960, height: 540 };
+const OFFER = { "content-type": "application/sdp" };
+const FRAGMENT = { "content-type": "application/trickle-ice-sdpfrag" };
+
+const endpoint = () => `${suite.server.http}/whip/v1`;
+
+/** A publisher that is a page with a plain RTCPeerConnection, from another origin than the server's. */
+async function publish(identity, room, { layers, trickle = false, video = "VP8", size = SIZE } = {}) {
+  const someone = await suite.someone(identity);
+  const token = await suite.server.token(identity, room);
+  const url = endpoint();
+  const answered = await someone.page.evaluate(startWhip, { url, token, size, layers, trickle, video });
+  return { someone, token, resource: new URL(answered.location, url).href, ...answered };
+}
+
+/** Runs in the page. */
+async function startWhip({ url, token, size, layers, trickle, video }) {
+  const canvas = Object.assign(document.createElement("canvas"), size);
+  const brush = canvas.getContext("2d");
+  let shade = 0;
+  setInterval(() => {
+    brush.fillStyle = `rgb(30,160,${80 + (shade = (shade + 1) % 20)})`;
+    brush.fillRect(0, 0, canvas.width, canvas.height);
+  }, 60);
+  const sound = new AudioContext();
+  const tone = sound.createOscillator();
+  const out = sound.createMediaStreamDestination();
+  tone.connect(out);
+  tone.start();
+  const pc = (window.whip = new RTCPeerConnection());
+  const stream = canvas.captureStream(15);
+  pc.addTransceiver(out.stream.getAudioTracks()[0], { direction: "sendonly" });
+  const camera = pc.addTransceiver(stream.getVideoTracks()[0], { direction: "sendonly", sendEncodings: layers });
+  const capable = RTCRtpSender.getCapabilities("video").codecs;
+  camera.setCodecPreferences(capable.filter((c) => c.mimeType === `video/${video}` || c.mimeType === "video/rtx"));
+  const candidates = [];
+  pc.onicecandidate = ({ candidate }) => candidate?.candidate && candidates.push(candidate.candidate);
+  await pc.setLocalDescription();
+  const authorization = `Bearer ${token}`;
+  const response = await fetch(url, {
+    method: "POST",
+    headers: { "content-type": "application/sdp", authorization },
+    body: pc.localDescription.sdp,
+  });
+  const answer = await response.text();
+  if (!response.ok) throw new Error(`${response.status} ${answer}`);
+  const [location, etag] = ["location", "etag"].map((name) => response.headers.get(name));
+  await pc.setRemoteDescription({ type: "answer", sdp: answer });
+  if (trickle) {
+    while (!candidates.length) await new Promise((ready) => setTimeout(ready, 50));
+    const ufrag = /a=ice-ufrag:(\S+)/.exec(pc.localDescription.sdp)[1];
+    const pwd = /a=ice-pwd:(\S+)/.exec(pc.localDescription.sdp)[1];
+    const body = [`a=ice-ufrag:${ufrag}`, `a=ice-pwd:${pwd}`, "m=audio 9 UDP/TLS/RTP/SAVPF 0", "a=mid:0", ...candidates.map((c) => `a=${c}`), ""];
+    const headers = { "content-type": "application/trickle-ice-sdpfrag", "if-match": etag, authorization };
+    const trickled = await fetch(new URL(location, url), { method: "PATCH", headers, body: body.join("\r\n") });
+    if (trickled.status !== 204) throw new Error(`trickle gave ${trickled.status} ${await trickled.text()}`);
+  }
+  return { location, etag, answer, offer: pc.localDescription.sdp };
+}
+
+/** Runs in the page: an ICE restart as RFC 9725 section 4.3.3 has it. */
+async function restartIce({ url, token }) {
+  const pc = window.whip;
+  pc.restartIce();
+  await pc.setLocalDescription();
+  const lines = pc.localDescription.sdp.split(/\r?\n/).filter((line) => /^a=ice-(ufrag|pwd):/.test(line));
+  const headers = { "content-type": "application/trickle-ice-sdpfrag", "if-match": "*", authorization: `Bearer ${token}` };
+  const response = await fetch(url, { method: "PATCH", headers, body: [...lines.slice(0, 2), ""].join("\r\n") });
+  const body = await response.text();
+  if (response.status !== 200) throw new Error(`${response.status} ${body}`);
+  const said = (name) => new RegExp(`a=${name}:(\\S+)`).exec(body)[1];
+  const answer = pc.currentRemoteDescription.sdp
+    .replaceAll(/a=ice-ufrag:\S+/g, `a=ice-ufrag:${said("ice-ufrag")}`)
+    .replaceAll(/a=ice-pwd:\S+/g, `a=ice-pwd:${said("ice-pwd")}`);
+  await pc.setRemoteDescription({ type: "answer", sdp: answer });
+  return { etag: response.headers.get("etag"), body };
+}
+
+describe("a page with a plain RTCPeerConnection", () => {
+  for (const video of ["VP8", "H264"]) {
+    it(`publishes ${video} and sound, and is gone when it deletes its resource`, async () => {
+      const room = freshRoom(video);
+      const [bob] = await suite.gather(room, ["bob"]);
+      const { resource, token } = await publish("cam", room, { video });
+      const { codec } = await bob.sees("cam", "camera", SIZE);
+      assert.equal(codec, `video/${video}`);
+      await bob.hears("cam");
+      assert.equal((await fetch(resource, { method: "DELETE" })).status, 401, "without a token");
+      const headers = { authorization: `Bearer ${token}` };
+      assert.equal((await fetch(resource, { method: "DELETE", headers })).status, 200);
+      await bob.notices("that cam has left", (seen) => !seen.others.cam);
+      const again = await until("the resource to be gone", async () => {
+        const { status } = await fetch(resource, { method: "DELETE", headers });
+        return status === 404 && status;
+      });
+      assert.equal(again, 404);
+    });
+  }
+
+  it("publishes in simulcast layers, of which a subscriber takes one", async () => {
+    const room = freshRoom("layers");
+    const [bob] = await suite.gather(room, ["bob"]);
+    const layers = [
+      { rid: "h", maxBitrate: 900_000 },
+      { rid: "m", maxBitrate: 300_000, scaleResolutionDownBy: 2 },
+      { rid: "l", maxBitrate: 120_000, scaleResolutionDownBy: 4 },
+    ];
+    await publish("cam", room, { layers, size: LARGE });
+    await bob.sees("cam", "camera", LARGE);
+    await bob.call("askQuality", "cam", "camera", "LOW");
+    await bob.sees("cam", "camera", { width: 240, height: 135 });
+    await bob.call("askQuality", "cam", "camera", "HIGH");
+    await bob.sees("cam", "camera", LARGE);
+  });
+
+  it("trickles, and restarts ICE", async () => {
+    const room = freshRoom("restart");
+    const [bob] = await suite.gather(room, ["bob"]);
+    const { someone, token, resource, etag } = await publish("cam", room, { trickle: true });
+    await bob.sees("cam", "camera", SIZE);
+    const restarted = await someone.page.evaluate(restartIce, { url: resource, token });
+    assert.notEqual(restarted.etag, etag);
+    assert.match(restarted.body, /a=candidate:/);
+    await until("ICE to use the new credentials", () =>
+      someone.page.evaluate(() => ["connected", "completed"].includes(window.whip.iceConnectionState)),
+    );
+    await bob.sees("cam", "camera", SIZE);
+    const headers = { ...FRAGMENT, authorization: `Bearer ${token}`, "if-match": etag };
+    const late = await fetch(resource, { method: "PATCH", headers, body: "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n" });
+    assert.equal(late.status, 412, "the tag of the session before");
+  });
+
+  it("is gone when it closes its connection without a word", async () => {
+    const room = freshRoom("closed");
+    const [bob] = await suite.gather(room, ["bob"]);
+    const { someone } = await publish("cam", room);
+    await bob.sees("cam", "camera", SIZE);
+    await someone.page.evaluate(() => window.whip.close());
+    await bob.notices("that cam has left", (seen) => !seen.others.cam);
+  });
+});
+
+describe("requests that are refused, by name", () => {
+  const post = async (token, body, headers = OFFER) => {
+    const given = token ? { ...headers, authorization: `Bearer ${token}` } : headers;
+    const response = await fetch(endpoint(), { method: "POST", headers: given, body });
+    return [response.status, await response.text()];
+  };
+
+  it("without a token, permission, offer or the right type", async () => {
+    const room = freshRoom("refused");
+    const good = await suite.server.token("cam", room);
+    const mute = await suite.server.token("cam", room, { video: { canPublish: false } });
+    const visitor = await suite.server.token("cam", room, { video: { roomJoin: false } });
+    const { offer } = await publish("other", freshRoom("other"));
+    assert.equal((await post(null, offer))[0], 401);
+    assert.equal((await post("nonsense", offer))[0], 401);
+    assert.deepEqual(await post(mute, offer), [401, "permissions denied"]);
+    assert.deepEqual(await post(visitor, offer), [401, "permissions denied"]);
+    assert.equal((await post(good, offer, { "content-type": "text/plain" }))[0], 415);
+    assert.equal((await post(good, ""))[0], 400);
+    assert.match((await post(good, "v=0\r\nnonsense\r\n"))[1], /^malformed SDP offer: /);
+    assert.match((await post(good, offer.replaceAll(/a=fingerprint:.*\r\n/g, "")))[1], /no SHA-256 fingerprint/);
+    assert.equal((await post(good, offer + "a=x:y\r\n".repeat(30_000)))[0], 413);
+  });
+
+  it("what belongs to somebody else", async () => {
+    const room = freshRoom("theirs");
+    const { resource } = await publish("cam", room);
+    const other = { authorization: `Bearer ${await suite.server.token("eve", room)}` };
+    assert.equal((await fetch(resource, { method: "DELETE", headers: other })).status, 404);
+    const patch = { method: "PATCH", headers: { ...other, ...FRAGMENT, "if-match": "*" }, body: "" };
+    assert.equal((await fetch(resource, patch)).status, 404);
+  });
+});
