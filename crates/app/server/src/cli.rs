@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::config::{self, Override};
 
 /// One server for real-time media: meetings that any LiveKit SDK can join, and a page to meet on.
 #[derive(Debug, Parser)]
@@ -14,6 +16,24 @@ pub(crate) struct Cli {
     pub(crate) options: Options,
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
+}
+
+impl Cli {
+    /// Reads command line and environment; ends the process where they are wrong, or ask for help.
+    pub(crate) fn read() -> Self {
+        let matches = config::with_flags(Self::command(), true).get_matches();
+        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        // What is not text is no value of ours.
+        let texts = std::env::vars_os()
+            .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
+        (cli.options.overrides, cli.options.unknown_variables) = config::given_outside(&matches, texts);
+        cli
+    }
+
+    /// The help with a line for every key.
+    pub(crate) fn verbose_help() -> String {
+        config::with_flags(Self::command(), false).render_long_help().to_string()
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -26,6 +46,10 @@ pub(crate) enum Command {
     CreateLiveToken(LiveToken),
     /// Read the configuration, say what is wrong with it, and start nothing.
     CheckConfig,
+    /// Print the ports that the server is configured to use.
+    Ports,
+    /// Print this help with the flags and variables of all keys.
+    HelpVerbose,
     /// Put a known load on a server, and report what arrives and what it costs.
     #[command(subcommand)]
     Load(Load),
@@ -58,7 +82,7 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "KEYS", env = "LIVEKIT_KEYS", hide_env_values = true)]
     pub(crate) keys: Option<String>,
     /// YAML file of API keys; nobody else may be able to read it.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", alias = "key_file", env = "LIVEKIT_KEY_FILE")]
     pub(crate) key_file: Option<PathBuf>,
     /// Address that clients are told to send media to, instead of those of the interfaces.
     #[arg(long, global = true, value_name = "ADDRESS", env = "NODE_IP")]
@@ -75,6 +99,18 @@ pub(crate) struct Options {
     /// Warn of unknown configuration keys instead of refusing them.
     #[arg(long, global = true)]
     pub(crate) disable_strict_config: bool,
+    /// Go on in the background once the server listens. Standard error stays open unless it is a terminal.
+    #[arg(long)]
+    pub(crate) daemon: bool,
+    /// Write the process id there; a second server with the same file does not start.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pid_file: Option<PathBuf>,
+    /// What the flags and variables say that are made from the table of keys.
+    #[arg(skip)]
+    pub(crate) overrides: Vec<Override>,
+    /// Variables that look like one of them and are none.
+    #[arg(skip)]
+    pub(crate) unknown_variables: Vec<String>,
 }
 
 #[derive(Debug, Args)]

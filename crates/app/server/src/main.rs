@@ -3,6 +3,7 @@
 mod cli;
 mod config;
 mod external_ip;
+mod pid_file;
 mod prometheus;
 mod run;
 mod streams;
@@ -15,13 +16,12 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Parser as _;
 
 use crate::cli::{Cli, Command, Load};
 use crate::config::Settings;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     match execute(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -53,6 +53,11 @@ fn execute(cli: &Cli) -> anyhow::Result<()> {
         }
         Some(Command::Load(Load::Room(room))) => load::run(room),
         Some(Command::Load(Load::Live(live))) => load::live::run(live),
+        Some(Command::HelpVerbose) => say(format_args!("{}", Cli::verbose_help())),
+        Some(Command::Ports) => {
+            let settings = Settings::load(&cli.options)?;
+            settings.ports().into_iter().try_for_each(|line| say(format_args!("{line}")))
+        }
         Some(Command::CheckConfig) => {
             let settings = Settings::load(&cli.options)?;
             for warning in &settings.warnings {

@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 
 use crate::cli::Options;
 use crate::config::Settings;
+use crate::pid_file::PidFile;
 use crate::supervisor::Supervisor;
 use crate::tls::Tls;
 use crate::{external_ip, prometheus, say, streams, turn_server};
@@ -23,6 +24,16 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let settings = Settings::load(options)?;
+    let starter = match options.daemon {
+        // Here, because later there are threads.
+        true => match net::detach().context("--daemon")? {
+            net::Side::Caller { started: true } => return Ok(()),
+            net::Side::Caller { started: false } => anyhow::bail!("--daemon: the server has not started"),
+            net::Side::Daemon(starter) => Some(starter),
+        },
+        false => None,
+    };
+    let _pid_file = options.pid_file.as_deref().map(PidFile::take).transpose()?;
     let logs = Logs::start(&settings.logs).map_err(anyhow::Error::msg).context("logging")?;
     for warning in &settings.warnings {
         warn!("{warning}");
@@ -44,7 +55,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         media.node_ips.push(ip);
     }
     let engine = engine::start(&media, &certificate).context("media")?;
-    let result = runtime.block_on(serve(options, &settings, &logs, engine.clone()));
+    let result = runtime.block_on(serve(options, &settings, &logs, engine.clone(), starter));
     engine.stop();
     runtime.shutdown_timeout(LAST_WORDS);
     result
@@ -55,9 +66,12 @@ async fn serve(
     settings: &Settings,
     logs: &Logs,
     engine: engine::Handle,
+    starter: Option<net::Starter>,
 ) -> anyhow::Result<()> {
     // Before anybody can learn that the server is there, and ask it to go.
     let signals = Signals::listen()?;
+    // Those that had ended before there was anybody to hear of it.
+    net::reap_children();
     let tls = settings.tls.as_ref().map(|source| source.load()).transpose()?;
     let listeners = listen(&settings.bind, settings.port).await?;
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
@@ -90,6 +104,9 @@ async fn serve(
     announce(settings, &addresses, tls.is_some(), serves_streams);
     let supervisor = Supervisor::from_environment();
     supervisor.ready();
+    if let Some(starter) = starter {
+        starter.ready().context("--daemon")?;
+    }
     let running = Running {
         options,
         settings,
@@ -191,6 +208,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    child: Signal,
 }
 
 impl Signals {
@@ -200,6 +218,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate()).context("SIGTERM")?,
             interrupt: signal(SignalKind::interrupt()).context("SIGINT")?,
             hang_up: signal(SignalKind::hangup()).context("SIGHUP")?,
+            child: signal(SignalKind::child()).context("SIGCHLD")?,
         })
     }
 }
@@ -223,6 +242,9 @@ impl Running<'_> {
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
                 _ = signals.hang_up.recv() => self.reload(),
+                _ = signals.child.recv() => {
+                    net::reap_children();
+                }
             }
         }
         supervisor.stopping();

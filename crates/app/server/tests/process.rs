@@ -11,9 +11,19 @@ use livekit_protocol::{SignalResponse, signal_response};
 use prost::Message as _;
 use tokio_tungstenite::tungstenite::Message;
 
+#[path = "process/operation.rs"]
+mod operation;
+
 fn millrace() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_millrace"));
-    for name in ["LIVEKIT_CONFIG", "LIVEKIT_KEYS", "NODE_IP", "UDP_PORT", "LIVEKIT_REGION", "MILLRACE_LOG"] {
+    without_environment(Command::new(env!("CARGO_BIN_EXE_millrace")))
+}
+
+fn without_environment(mut command: Command) -> Command {
+    let ours = |name: &str| name.starts_with("LIVEKIT_") || name.starts_with("MILLRACE_");
+    for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
+        command.env_remove(name);
+    }
+    for name in ["NODE_IP", "UDP_PORT", "REDIS_HOST", "REDIS_PASSWORD", "NOTIFY_SOCKET", "WATCHDOG_USEC"] {
         command.env_remove(name);
     }
     command
@@ -38,12 +48,19 @@ struct Server {
 impl Server {
     fn start(config: &str) -> Self {
         let body = format!("port: 0\nbind_addresses: [127.0.0.1]\n{config}");
-        let mut child = millrace()
-            .args(["--config-body", &body, "--keys", "k: 0123456789012345678901234567890123"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::start_as(&["--config-body", &body, "--keys", "k: 0123456789012345678901234567890123"])
+    }
+
+    fn start_as(arguments: &[&str]) -> Self {
+        let mut command = millrace();
+        command.args(arguments);
+        Self::of(command)
+    }
+
+    /// What `command` starts, once it listens.
+    fn of(command: Command) -> Self {
+        let mut command = without_environment(command);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap());
         let mut server = Self { child, lines, address: String::new() };
         let line = server.line_with("listening");

@@ -6,6 +6,7 @@
 mod addr;
 mod control;
 mod cpu;
+mod daemon;
 mod framing;
 mod interfaces;
 mod limits;
@@ -17,6 +18,7 @@ mod socket;
 mod stream;
 
 pub use cpu::{allowed_cpus, pin_to};
+pub use daemon::{Side, Starter, detach, reap_children};
 pub use framing::{FRAME_HEADER, FrameTooLong, push_frame, split_frame};
 pub use interfaces::{Interface, interfaces};
 pub use limits::{FileLimit, raise_file_limit};

@@ -49,8 +49,10 @@ pub struct Config {
 const OTHERS: LevelFilter = LevelFilter::WARN;
 
 /// Our crates, as their modules are called in log lines.
-const OURS: [&str; 12] =
-    ["millrace", "api", "auth", "engine", "net", "peer", "room", "sdp", "sfu", "signal", "srtp", "telemetry"];
+const OURS: [&str; 21] = [
+    "millrace", "api", "auth", "engine", "fetch", "flv", "hls", "live", "load", "media", "net", "peer",
+    "relay", "room", "rtmp", "sdp", "sfu", "signal", "srtp", "turn", "turn_net",
+];
 
 impl Config {
     fn filter(&self) -> Result<EnvFilter, String> {

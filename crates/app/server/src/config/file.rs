@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::de;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct File {
     pub(super) port: Option<u16>,
@@ -34,14 +34,14 @@ pub(super) struct File {
     pub(super) shutdown: ShutdownSection,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct Logging {
     pub(super) level: Option<String>,
     pub(super) json: bool,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct PrometheusSection {
     pub(super) port: Option<u16>,
@@ -49,7 +49,7 @@ pub(super) struct PrometheusSection {
     pub(super) password: String,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct Rtc {
     pub(super) udp_port: Option<Text>,
@@ -67,14 +67,14 @@ pub(super) struct Rtc {
     pub(super) interfaces: Interfaces,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct Interfaces {
     pub(super) includes: Vec<String>,
     pub(super) excludes: Vec<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct TurnServer {
     pub(super) host: String,
@@ -87,13 +87,13 @@ pub(super) struct TurnServer {
     pub(super) ttl: Option<Span>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct Media {
     pub(super) workers: usize,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct Room {
     pub(super) auto_create: Option<bool>,
@@ -113,7 +113,7 @@ pub(super) struct Room {
 }
 
 /// Milliseconds.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct PlayoutDelay {
     pub(super) enabled: bool,
@@ -122,7 +122,7 @@ pub(super) struct PlayoutDelay {
 }
 
 /// LiveKit's message of this name, as far as rooms here have such settings.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct RoomConfiguration {
     pub(super) empty_timeout: u32,
@@ -132,20 +132,20 @@ pub(super) struct RoomConfiguration {
     pub(super) agents: Vec<Agent>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct Agent {
     pub(super) agent_name: String,
     pub(super) metadata: String,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct Agents {
     pub(super) target_load: Option<f32>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct Webhook {
     pub(super) api_key: String,
@@ -154,27 +154,27 @@ pub(super) struct Webhook {
     pub(super) url_notifier: UrlNotifier,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct WebhookFilter {
     pub(super) include_events: Vec<String>,
     pub(super) exclude_events: Vec<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct UrlNotifier {
     pub(super) num_workers: Option<usize>,
     pub(super) queue_size: Option<usize>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct Codec {
     pub(super) mime: String,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct Audio {
     pub(super) active_level: Option<u8>,
@@ -183,13 +183,13 @@ pub(super) struct Audio {
     pub(super) update_interval: Option<u64>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct Video {
     pub(super) dynacast_pause_delay: Option<Span>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct Limit {
     pub(super) max_metadata_size: Option<usize>,
@@ -202,20 +202,20 @@ pub(super) struct Limit {
     pub(super) agent_signal_message_size_limit: Option<usize>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct Tls {
     pub(super) cert_file: String,
     pub(super) key_file: String,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct App {
     pub(super) guests: Option<bool>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct ShutdownSection {
     pub(super) action: Option<String>,
@@ -241,6 +241,12 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.0)
+    }
+}
+
 /// A time: a number of seconds, or a text such as `90s`, `1m30s`, `500ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span(pub(super) Duration);
@@ -249,6 +255,12 @@ impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let Text(text) = Text::deserialize(from)?;
         parse_duration(&text).map(Span).map_err(de::Error::custom)
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&format!("{}ms", self.0.as_millis()))
     }
 }
 

@@ -13,6 +13,39 @@ pub(crate) enum Status {
 
 use Status::{Free, Idle, Works};
 
+/// Keys inside of what is idle as a whole, which livekit-server has flags and variables for.
+pub(crate) const INSIDE: &[&str] = &[
+    "redis.address",
+    "redis.username",
+    "redis.password",
+    "redis.db",
+    "redis.use_tls",
+    "redis.sentinel_master_name",
+    "redis.sentinel_username",
+    "redis.sentinel_password",
+    "rtc.pli_throttle.low_quality",
+    "rtc.pli_throttle.mid_quality",
+    "rtc.pli_throttle.high_quality",
+    "rtc.congestion_control.enabled",
+    "rtc.congestion_control.allow_pause",
+    "rtc.congestion_control.send_side_bandwidth_estimation",
+    "rtc.congestion_control.probe_mode",
+    "rtc.congestion_control.min_channel_capacity",
+    "rtc.batch_io.batch_size",
+    "rtc.batch_io.max_flush_interval",
+    "ingress.rtmp_base_url",
+    "ingress.whip_base_url",
+    "node_selector.kind",
+    "node_selector.sort_by",
+    "node_selector.cpu_load_limit",
+    "node_selector.sysload_limit",
+    "signal_relay.enabled",
+    "signal_relay.retry_timeout",
+    "signal_relay.min_retry_interval",
+    "signal_relay.max_retry_interval",
+    "signal_relay.stream_buffer_size",
+];
+
 /// Dotted paths; a list of maps has the keys of its maps. What stands in an idle section is not looked at.
 pub(crate) const KEYS: &[(&str, Status)] = &[
     ("port", Works),
@@ -106,6 +139,7 @@ pub(crate) const KEYS: &[(&str, Status)] = &[
     ("audio.active_red_encoding", Idle),
     ("video.dynacast_pause_delay", Works),
     ("video.codec_regression_threshold", Idle),
+    ("video.stream_tracker", Idle),
     ("limit.num_tracks", Idle),
     ("limit.bytes_per_sec", Idle),
     ("limit.subscription_limit_video", Idle),
@@ -221,6 +255,7 @@ pub(crate) const KEYS: &[(&str, Status)] = &[
     ("node_stats", Idle),
     ("api", Idle),
     ("development", Idle),
+    ("environment", Idle),
     ("enable_data_tracks", Idle),
     ("enable_participant_data_blob", Idle),
 ];

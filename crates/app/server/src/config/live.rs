@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use vhost::{
     App, Callbacks, DEFAULT_DOMAIN, Directory, Domain, Hls, HlsContainer, Origin, Policy, Protocol, Push,
     StreamKey,
@@ -41,7 +41,7 @@ const MAX_MERGE: Duration = Duration::from_secs(5);
 macro_rules! with_app_keys {
     ($(#[$meta:meta])* struct $name:ident { $($field:ident: $kind:ty,)* }) => {
         $(#[$meta])*
-        #[derive(Debug, Default, Deserialize)]
+        #[derive(Debug, Default, Deserialize, Serialize)]
         #[serde(default)]
         pub(super) struct $name {
             $($field: $kind,)*
@@ -124,13 +124,13 @@ with_app_keys! {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 struct Listener {
     port: Option<u16>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 struct HlsSection {
     segment: Option<Span>,
@@ -140,7 +140,7 @@ struct HlsSection {
     container: Option<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 struct DomainSection {
     name: String,
@@ -148,7 +148,7 @@ struct DomainSection {
     apps: Vec<AppSection>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 struct PullSection {
     protocol: Option<String>,
@@ -157,7 +157,7 @@ struct PullSection {
     max_retry: Option<u32>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 struct PushSection {
     url: String,

@@ -4,6 +4,7 @@
 
 mod build;
 mod file;
+mod flags;
 mod keys;
 mod live;
 mod strict;
@@ -20,6 +21,7 @@ use crate::cli::Options;
 use crate::tls;
 
 pub(crate) use file::parse_duration;
+pub(crate) use flags::{Override, add_to as with_flags, given as given_outside};
 pub(crate) use live::Live;
 pub(crate) use turn::Turn;
 
@@ -92,6 +94,34 @@ impl Settings {
         Self::from_text(&text, options).with_context(|| format!("configuration ({place})"))
     }
 
+    /// What has to be open in a firewall, a line each.
+    pub(crate) fn ports(&self) -> Vec<String> {
+        let mut lines = vec![format!("HTTP and WebSocket: {}/tcp", self.port)];
+        lines.push(match self.engine.ports {
+            _ if self.engine.tcp_only => "media over UDP: off".to_owned(),
+            engine::Ports::Shared(port) => format!("media over UDP: {port}/udp"),
+            engine::Ports::Range { first, last } => format!("media over UDP: {first}-{last}/udp"),
+        });
+        let mut tcp = |name: &str, port: Option<u16>| {
+            lines.extend(port.filter(|port| *port != 0).map(|port| format!("{name}: {port}/tcp")));
+        };
+        tcp("media over TCP", self.engine.tcp.as_ref().map(|tcp| tcp.port));
+        tcp("metrics", self.prometheus.as_ref().map(|metrics| metrics.port));
+        if let Some(live) = &self.live {
+            tcp("RTMP", live.rtmp);
+            tcp("RTMPS", live.rtmps);
+            tcp("HTTP-FLV and HLS", live.http);
+        }
+        if let Some(turn) = &self.turn {
+            tcp("TURN over TCP", Some(turn.tcp_port));
+            tcp("TURN over TLS", Some(turn.tls_port));
+            let (first, last) = (turn.relay_ports.start(), turn.relay_ports.end());
+            lines.extend((turn.udp_port != 0).then(|| format!("TURN over UDP: {}/udp", turn.udp_port)));
+            lines.push(format!("TURN relays: {first}-{last}/udp"));
+        }
+        lines
+    }
+
     fn from_text(text: &str, options: &Options) -> anyhow::Result<Self> {
         let findings = strict::inspect(text).map_err(|e| anyhow::anyhow!("not YAML: {e}"))?;
         let mut warnings: Vec<String> =
@@ -109,6 +139,9 @@ impl Settings {
                 .map_err(|e| anyhow::anyhow!("{e}"))?
                 .unwrap_or_default()
         };
+        let (file, idle) = flags::apply(file, &options.overrides)?;
+        warnings.extend(idle);
+        warnings.extend(options.unknown_variables.iter().cloned());
         build::settings(file, options, warnings)
     }
 }

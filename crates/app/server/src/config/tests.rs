@@ -28,7 +28,7 @@ fn every_example_line_is_valid_when_its_comment_sign_is_taken_away() {
     let example = include_str!("../../../../../config.example.yaml");
     let uncommented: String = example
         .lines()
-        .filter(|line| !line.starts_with("# ") && *line != "#")
+        .filter(|line| (!line.starts_with("# ") || line.starts_with("#  ")) && *line != "#")
         .map(|line| format!("{}\n", line.replacen("#", "", 1)))
         .collect();
     let findings = strict::inspect(&uncommented).unwrap();
@@ -191,52 +191,13 @@ fn presets_are_read() {
     assert_eq!((preset.max_participants, preset.agents[0].agent_name.as_str()), (2, "helper"));
 }
 
-/// LiveKit's own commented example, with the comment signs taken away: its keys, our values.
+/// LiveKit's own commented example, with the comment signs taken away. The binary runs it in a test of its own.
 #[test]
 fn the_keys_of_livekits_example_are_taken_and_those_without_effect_named() {
-    let text = r#"
-port: 7880
-redis: { address: "redis.example:6379", db: 0, username: u, password: p }
-rtc:
-  port_range_start: 50000
-  port_range_end: 60000
-  tcp_port: 7881
-  use_external_ip: false
-  packet_buffer_size: 500
-  stun_servers: [stun.example.com]
-  turn_servers: [{ host: turn.example.com, port: 443, protocol: tls, username: "", credential: "" }]
-  congestion_control: { enabled: true, allow_pause: true }
-  pli_throttle: { low_quality: 500ms, mid_quality: 1s, high_quality: 1s }
-  interfaces: { includes: [en0], excludes: [docker0] }
-prometheus_port: 6789
-keys: { key1: secret1, key2: secret2 }
-logging: { level: warning, pion_level: error, json: false, sample: false }
-room:
-  auto_create: false
-  empty_timeout: 300
-  max_participants: 0
-  enabled_codecs: [{ mime: audio/opus }, { mime: video/vp8 }]
-  enable_remote_unmute: true
-  max_metadata_size: 0
-webhook: { api_key: key1, urls: ["https://backend.example/handler"] }
-audio: { active_level: 30, min_percentile: 40, update_interval: 500, smooth_intervals: 4 }
-turn:
-  enabled: false
-  udp_port: 3478
-  tls_port: 5349
-  relay_range_start: 1024
-  relay_range_end: 30000
-  external_tls: true
-  domain: turn.example.com
-region: us-west-2
-node_selector:
-  kind: sysload
-  sort_by: sysload
-  sysload_limit: 0.7
-  regions: [{ name: us-west-2, lat: 44.19, lon: -123.06 }]
-limit: { num_tracks: -1, bytes_per_sec: 1_000_000_000 }
-"#;
-    let settings = load(text).unwrap();
+    let sample = include_str!("../../tests/process/livekit-sample.yaml");
+    let options = sample.lines().filter(|line| !line.starts_with("# ") || line.starts_with("#  "));
+    let text: String = options.map(|line| format!("{}\n", line.replacen('#', "", 1))).collect();
+    let settings = load(&text).unwrap();
     let rooms = &settings.api.rooms;
     assert_eq!((rooms.rules.max_metadata, rooms.rules.remote_unmute), (usize::MAX, true));
     assert!(!rooms.auto_create && settings.api.webhooks.is_some());

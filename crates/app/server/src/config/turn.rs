@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cli::Options;
 use crate::tls;
@@ -18,7 +18,7 @@ const TTL: Duration = Duration::from_secs(300);
 const TTL_MAX: Duration = Duration::from_secs(86_400);
 const PER_USER: usize = 12;
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct TurnSection {
     enabled: bool,
