@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { Child } from "../harness/child.js";
 import { freshRoom, setUp } from "../harness/suite.js";
 import { until } from "../harness/until.js";
 
@@ -181,5 +183,53 @@ describe("requests that are refused, by name", () => {
     assert.equal((await fetch(resource, { method: "DELETE", headers: other })).status, 404);
     const patch = { method: "PATCH", headers: { ...other, ...FRAGMENT, "if-match": "*" }, body: "" };
     assert.equal((await fetch(resource, patch)).status, 404);
+  });
+});
+
+describe("GStreamer's webrtcbin, with the certificate that it makes itself", () => {
+  const SCRIPT = fileURLToPath(new URL("../python/webrtcbin.py", import.meta.url));
+
+  async function gstreamer(identity, room, ...options) {
+    const token = await suite.server.token(identity, room);
+    const child = new Child(`webrtcbin-${options.join("-")}`, "/usr/bin/python3", [SCRIPT, endpoint(), token, ...options]).listen();
+    const events = () => child.out.split("\n").filter(Boolean).map((line) => JSON.parse(line));
+    const heard = (what, probe) =>
+      until(`webrtcbin ${what}`, () => {
+        const found = events().find(probe);
+        if (found) return found;
+        throw new Error(`${child.exit ? "it has ended: " : ""}${child.said.slice(-800)} ${child.out.slice(-800)}`);
+      });
+    return { child, heard };
+  }
+
+  for (const [video, name] of [
+    ["vp8", "video/VP8"],
+    ["h264", "video/H264"],
+  ]) {
+    it(`publishes ${name} and sound`, async () => {
+      const room = freshRoom(video);
+      const [bob] = await suite.gather(room, ["bob"]);
+      const { child, heard } = await gstreamer("gst", room, video, "opus");
+      await heard("to connect", (e) => e.event === "state" && e.state === "connected");
+      const { codec } = await bob.sees("gst", "camera", { width: 320, height: 180 });
+      assert.equal(codec, name);
+      await bob.hears("gst");
+      child.child.stdin.end();
+      await heard("to take its leave", (e) => e.event === "deleted");
+      await bob.notices("that gst has left", (seen) => !seen.others.gst);
+    });
+  }
+
+  it("plays what a browser publishes", async () => {
+    const room = freshRoom("play");
+    const [ada] = await suite.gather(room, ["ada"]);
+    await ada.call("camera", true, { width: 320, height: 180, frameRate: 15 });
+    await ada.call("microphone", true);
+    const { child, heard } = await gstreamer("gst", room, "vp8", "opus", "--play");
+    const played = await heard("to play pictures", (e) => e.event === "played" && e.kind === "video" && e.count >= 30);
+    assert.match(played.caps, /width=\(int\)320/);
+    await heard("to play sound", (e) => e.event === "played" && e.kind === "audio" && e.count >= 30);
+    child.child.stdin.end();
+    await heard("to take its leave", (e) => e.event === "deleted");
   });
 });

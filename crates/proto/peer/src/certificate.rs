@@ -21,11 +21,11 @@ pub enum CertificateError {
 
 /// First retransmission of a DTLS flight. RFC 9147 section 5.8.2 allows less than the second of RFC 6347
 /// where round trips are short, as between a meeting's user and its server.
-const FLIGHT_RTO: Duration = Duration::from_millis(250);
+pub(crate) const FLIGHT_RTO: Duration = Duration::from_millis(250);
 /// Doublings of [`FLIGHT_RTO`]: the last flight leaves after 15.75 s.
-const FLIGHT_RETRIES: usize = 6;
+pub(crate) const FLIGHT_RETRIES: usize = 6;
 /// A handshake takes no longer than this.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Datagrams that one flight, or one burst of data before it is polled, may have.
 const MAX_QUEUE_TX: usize = 32;
 /// UDP payload of handshake datagrams, bytes: fits IPv6's minimum MTU of 1280.

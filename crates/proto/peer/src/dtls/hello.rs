@@ -20,8 +20,27 @@ const HANDSHAKE_HEADER: usize = 12;
 const CONTENT_HANDSHAKE: u8 = 22;
 /// Handshake message type, RFC 5246 section 7.4.
 const CLIENT_HELLO: u8 = 1;
+/// Extension, RFC 8422 section 5.1.1.
+const SUPPORTED_GROUPS: u16 = 10;
+/// Extension, RFC 8422 section 5.1.2.
+pub(super) const EC_POINT_FORMATS: u16 = 11;
+/// Extension, RFC 5246 section 7.4.1.4.1.
+const SIGNATURE_ALGORITHMS: u16 = 13;
 /// Extension, RFC 5764 section 9.
-const USE_SRTP: u16 = 14;
+pub(super) const USE_SRTP: u16 = 14;
+/// Extension, RFC 7627 section 5.1.
+pub(super) const EXTENDED_MASTER_SECRET: u16 = 23;
+/// Extension, RFC 5746 section 3.2.
+pub(super) const RENEGOTIATION_INFO: u16 = 0xff01;
+/// `secp256r1`, RFC 8422 section 5.1.1.
+const P256: u16 = 23;
+/// `ecdsa_secp256r1_sha256`, RFC 8446 section 4.2.3.
+const ECDSA_SHA256: u16 = 0x0403;
+/// ECDHE with ECDSA and AES-128-GCM.
+const SUITE_PLAIN: u16 = 0xc02b;
+/// DHE with RSA and AES-GCM, RFC 5288. OpenSSL offers them unless it is told not to; libwebrtc, Firefox since it has
+/// DTLS 1.3, and pion do not know them.
+const SUITES_DHE_RSA: [u16; 2] = [0x009e, 0x009f];
 /// Extension, RFC 8446 section 4.2.1.
 const SUPPORTED_VERSIONS: u16 = 43;
 /// DTLS 1.2 on the wire, RFC 6347 section 4.1.
@@ -31,11 +50,17 @@ const DTLS_1_3: u16 = 0xfefc;
 /// The DTLS library's suites for 1.2: ECDHE with ECDSA and AES-128-GCM, AES-256-GCM or ChaCha20-Poly1305.
 const SUITES_1_2: [u16; 3] = [0xc02b, 0xc02c, 0xcca9];
 
-/// The version to answer with.
+/// Ours, best first.
+const PROFILES: [srtp::Profile; 3] =
+    [srtp::Profile::AeadAes256Gcm, srtp::Profile::AeadAes128Gcm, srtp::Profile::Aes128CmSha1_80];
+
+/// How to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Version {
     V12,
     V13,
+    /// DTLS 1.2 by `plain12`, which takes RSA certificates.
+    Plain12,
 }
 
 /// A ClientHello on its way in.
@@ -53,6 +78,17 @@ pub(super) struct Hello {
     /// One datagram with one record with the whole message: what the fragments said.
     pub(super) datagram: Vec<u8>,
     pub(super) offer: Offer,
+    pub(super) client: Client,
+}
+
+/// What `plain12` has to know of a client.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    pub(super) random: [u8; 32],
+    /// The hello without its header.
+    pub(super) body: Vec<u8>,
+    /// The best one that both have.
+    pub(super) profile: Option<srtp::Profile>,
 }
 
 /// What a ClientHello offers, as far as the choice of version goes.
@@ -62,6 +98,9 @@ pub(super) struct Offer {
     pub(super) v13: bool,
     /// In the client's order.
     pub(super) profiles: Vec<srtp::Profile>,
+    /// Made by OpenSSL, whose users have RSA certificates (GStreamer makes one by default), and with all that
+    /// `plain12` needs. Which kind a client's certificate is, it does not say before it is asked for it.
+    pub(super) plain: bool,
 }
 
 impl Reassembly {
@@ -78,7 +117,16 @@ impl Reassembly {
                     && *whole == (0..self.body.len())
                 {
                     let offer = Offer::parse(&self.body).ok_or(Reject::Malformed)?;
-                    return Ok(Some(Hello { datagram: rebuild(&self.body), offer }));
+                    let client = Client {
+                        random: self
+                            .body
+                            .get(2..34)
+                            .and_then(|r| r.try_into().ok())
+                            .ok_or(Reject::Malformed)?,
+                        profile: PROFILES.into_iter().find(|p| offer.profiles.contains(p)),
+                        body: self.body.clone(),
+                    };
+                    return Ok(Some(Hello { datagram: rebuild(&self.body), offer, client }));
                 }
             }
         }
@@ -176,6 +224,7 @@ impl Offer {
         let _compression = body.vector(1)?;
         let mut offer = Self::default();
         let mut versions = None;
+        let mut has = [false; 3];
         // Extensions may be missing altogether.
         let mut extensions = Reader(body.vector(2).unwrap_or_default());
         while !extensions.0.is_empty() {
@@ -187,9 +236,14 @@ impl Offer {
                     let ids = pairs(data.vector(2)?);
                     offer.profiles = ids.filter_map(srtp::Profile::from_id).collect();
                 }
+                SUPPORTED_GROUPS => has[0] = pairs(data.vector(2)?).any(|group| group == P256),
+                SIGNATURE_ALGORITHMS => has[1] = pairs(data.vector(2)?).any(|a| a == ECDSA_SHA256),
+                EXTENDED_MASTER_SECRET => has[2] = true,
                 _ => {}
             }
         }
+        let offers = |wanted: &[u16]| pairs(suites).any(|suite| wanted.contains(&suite));
+        offer.plain = has == [true; 3] && offers(&[SUITE_PLAIN]) && offers(&SUITES_DHE_RSA);
         let usable = pairs(suites).any(|suite| SUITES_1_2.contains(&suite));
         match versions {
             Some(list) => {
@@ -201,12 +255,13 @@ impl Offer {
         Some(offer)
     }
 
-    /// The version to answer with; `None` if there is no common one.
+    /// How to answer; `None` if there is no common one.
     pub(super) fn choose(&self, ours: DtlsVersions) -> Option<Version> {
         let v12 = self.v12 && ours != DtlsVersions::Only13;
         let v13 = self.v13 && ours != DtlsVersions::Only12;
         match (v12, v13) {
             (false, false) => None,
+            (true, false) if self.plain => Some(Version::Plain12),
             (true, false) => Some(Version::V12),
             (false, true) => Some(Version::V13),
             (true, true) => {

@@ -5,6 +5,7 @@
 //! what came from an address that passed a connectivity check, and nothing is allocated before.
 
 mod hello;
+mod plain12;
 mod record;
 mod session;
 
@@ -134,8 +135,12 @@ impl Dtls {
                     self.end(FailReason::Dtls);
                     return Err(Reject::Unexpected);
                 };
-                let mut session = Session::server(now, &self.certificate, version);
-                let result = session.handle(now, &hello.datagram);
+                let Ok((mut session, answered)) = Session::server(now, &self.certificate, version, &hello)
+                else {
+                    self.end(FailReason::Dtls);
+                    return Err(Reject::Unexpected);
+                };
+                let result = if answered { Ok(()) } else { session.handle(now, &hello.datagram) };
                 self.state = State::Handshake(session);
                 result
             }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use clock::Time;
 
-use super::hello::{self, Version};
+use super::hello::{self, Hello, Version};
+use super::plain12::{Server, Told};
 use crate::certificate::fingerprint_of;
 use crate::{Certificate, DtlsRole, DtlsVersions, Fingerprint};
 
@@ -39,16 +40,28 @@ pub(super) enum Session {
         /// library takes anything else as fatal.
         unsettled: bool,
     },
+    /// For clients that may have RSA certificates.
+    Plain12(Box<Server>),
 }
 
 impl Session {
-    pub(super) fn server(now: Time, certificate: &Certificate, version: Version) -> Self {
+    /// The second is whether the hello has been answered already.
+    pub(super) fn server(
+        now: Time,
+        certificate: &Certificate,
+        version: Version,
+        hello: &Hello,
+    ) -> Result<(Self, bool), Broken> {
         let (config, pair) = (certificate.dtls_config(), certificate.pair());
         let dtls = match version {
             Version::V12 => dimpl::Dtls::new_12(config, pair, now.mono),
             Version::V13 => dimpl::Dtls::new_13(config, pair, now.mono),
+            Version::Plain12 => {
+                let server = Server::new(now, certificate, &hello.client)?;
+                return Ok((Self::Plain12(Box::new(server)), true));
+            }
         };
-        Self::Dimpl { dtls: Box::new(dtls), unsettled: false }
+        Ok((Self::Dimpl { dtls: Box::new(dtls), unsettled: false }, false))
     }
 
     pub(super) fn client(now: Time, certificate: &Certificate, versions: DtlsVersions) -> Self {
@@ -63,12 +76,17 @@ impl Session {
     }
 
     pub(super) fn role(&self) -> DtlsRole {
-        let Self::Dimpl { dtls, .. } = self;
-        if dtls.is_active() { DtlsRole::Client } else { DtlsRole::Server }
+        match self {
+            Self::Dimpl { dtls, .. } if dtls.is_active() => DtlsRole::Client,
+            Self::Dimpl { .. } | Self::Plain12(_) => DtlsRole::Server,
+        }
     }
 
     pub(super) fn handle(&mut self, now: Time, datagram: &[u8]) -> Result<(), Broken> {
-        let Self::Dimpl { dtls, unsettled } = self;
+        let (dtls, unsettled) = match self {
+            Self::Dimpl { dtls, unsettled } => (dtls, unsettled),
+            Self::Plain12(server) => return server.handle(now, datagram),
+        };
         if *unsettled {
             if !settles(datagram) {
                 return Ok(());
@@ -81,23 +99,32 @@ impl Session {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Time) -> Result<(), Broken> {
-        let Self::Dimpl { dtls, .. } = self;
-        dtls.handle_timeout(now.mono).map_err(|_| Broken)
+        match self {
+            Self::Dimpl { dtls, .. } => dtls.handle_timeout(now.mono).map_err(|_| Broken),
+            Self::Plain12(server) => server.handle_timeout(now),
+        }
     }
 
     pub(super) fn send(&mut self, data: &[u8]) -> Result<(), Broken> {
-        let Self::Dimpl { dtls, .. } = self;
-        dtls.send_application_data(data).map(|_| ()).map_err(|_| Broken)
+        match self {
+            Self::Dimpl { dtls, .. } => dtls.send_application_data(data).map(|_| ()).map_err(|_| Broken),
+            Self::Plain12(server) => server.send(data),
+        }
     }
 
     pub(super) fn close(&mut self) {
-        let Self::Dimpl { dtls, .. } = self;
-        // An association that is broken has nobody to tell.
-        let _ = dtls.close();
+        match self {
+            // An association that is broken has nobody to tell.
+            Self::Dimpl { dtls, .. } => drop(dtls.close()),
+            Self::Plain12(server) => server.close(),
+        }
     }
 
     pub(super) fn poll<'a>(&mut self, now: Time, buf: &'a mut [u8]) -> Output<'a> {
-        let Self::Dimpl { dtls, .. } = self;
+        let dtls = match self {
+            Self::Dimpl { dtls, .. } => dtls,
+            Self::Plain12(server) => return poll_plain(server, now, buf),
+        };
         match dtls.poll_output(buf) {
             dimpl::Output::Packet(packet) => Output::Packet(packet),
             dimpl::Output::BufferTooSmall { .. } => Output::TooShort,
@@ -111,6 +138,34 @@ impl Session {
             _ => Output::Idle(now.mono),
         }
     }
+}
+
+fn poll_plain<'a>(server: &mut Server, now: Time, buf: &'a mut [u8]) -> Output<'a> {
+    let fits = |bytes: &[u8]| bytes.len() <= buf.len();
+    match server.poll() {
+        Some(told @ (Told::Packet(_) | Told::Data(_))) if !matches!(&told, Told::Packet(bytes) | Told::Data(bytes) if fits(bytes)) =>
+        {
+            server.put_back(told);
+            Output::TooShort
+        }
+        Some(Told::Packet(packet)) => Output::Packet(copied(&packet, buf)),
+        Some(Told::Data(data)) => Output::Data(copied(&data, buf)),
+        Some(Told::Peer(der)) => Output::Peer(fingerprint_of(&der)),
+        Some(Told::Connected) => Output::Connected,
+        Some(Told::Keys(profile, material)) => Output::Keys(profile, material),
+        Some(Told::Closed) => Output::Closed,
+        None => Output::Idle(server.deadline(now)),
+    }
+}
+
+/// The front of `buf`, with `bytes` in it as far as there is room.
+fn copied<'a>(bytes: &[u8], buf: &'a mut [u8]) -> &'a [u8] {
+    let len = bytes.len().min(buf.len());
+    let (front, _) = buf.split_at_mut(len);
+    for (to, from) in front.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+    front
 }
 
 fn profile_of(profile: dimpl::SrtpProfile) -> srtp::Profile {
