@@ -37,6 +37,10 @@ async function join({ url, token, options = {}, connect = {}, secret, seat: mine
     .on(RoomEvent.Reconnecting, note("reconnecting"))
     .on(RoomEvent.SignalReconnecting, note("signal reconnecting"))
     .on(RoomEvent.Reconnected, note("reconnected"))
+    .on(RoomEvent.TrackStreamStateChanged, (publication, state, who) => note("stream")(`${who.identity}/${publication.source} ${state}`))
+    .on(RoomEvent.ConnectionQualityChanged, (quality, who) => note("quality")(`${who.identity} ${quality}`))
+    .on(RoomEvent.TrackSubscriptionFailed, (sid, who, reason) => note("refused")(`${who.identity} ${reason}`))
+    .on(RoomEvent.LocalTrackSubscribed, (publication) => note("taken")(publication.source))
     .on(RoomEvent.ActiveSpeakersChanged, (speakers) => note("speakers")(speakers.map((who) => who.identity)))
     .on(RoomEvent.DataReceived, (payload, who, kind, topic) => {
       const text = new TextDecoder().decode(payload);
@@ -65,7 +69,17 @@ function paintedTrack({ width, height, color, rate }) {
   Object.assign(canvas, { width, height });
   const brush = canvas.getContext("2d");
   let at = 0;
+  const speckle = () => {
+    // Squares of random colours: more than a layer's bits can say.
+    const side = 16;
+    for (let y = 0; y < height; y += side)
+      for (let x = 0; x < width; x += side) {
+        brush.fillStyle = `#${Math.floor(Math.random() * 0xffffff).toString(16).padStart(6, "0")}`;
+        brush.fillRect(x, y, side, side);
+      }
+  };
   const paint = () => {
+    if (color === "noise") return speckle();
     brush.fillStyle = color;
     brush.fillRect(0, 0, width, height);
     brush.fillStyle = "#000";
@@ -259,6 +273,30 @@ function ipv6Only() {
   };
 }
 
+/** From now on connections know the server at another UDP port alone. */
+function throughPort(port) {
+  const original = RTCPeerConnection.prototype.setRemoteDescription;
+  const rewrite = (line) => line.replace(/^(a=candidate:\S+ \d+ udp \d+) \S+ \d+ /i, `$1 127.0.0.1 ${port} `);
+  const keep = (line) => !/^a=candidate:/.test(line) || (/ udp /i.test(line) && !/:[0-9a-f]*:/i.test(line.split(" ")[4]));
+  RTCPeerConnection.prototype.setRemoteDescription = function ({ type, sdp }) {
+    const lines = sdp.split("\r\n").filter(keep).map(rewrite);
+    return original.call(this, { type, sdp: [...new Set(lines.filter((l) => l.startsWith("a=candidate:")))].length ? dedupe(lines).join("\r\n") : sdp });
+  };
+  RTCPeerConnection.prototype.addIceCandidate = async function () {};
+}
+
+/** Candidates that have become one are named once in each section. */
+function dedupe(lines) {
+  let section = 0;
+  const seen = new Set();
+  return lines.filter((line) => {
+    if (line.startsWith("m=")) section += 1;
+    if (!line.startsWith("a=candidate:")) return true;
+    const name = `${section}${line.split(" ").slice(2, 6).join(" ")}`;
+    return !seen.has(name) && seen.add(name);
+  });
+}
+
 const iceServers = () => room.engine.latestJoinResponse.iceServers.map(({ urls, username, credential }) => ({ urls, username, credential }));
 
 const leave = () => room.disconnect();
@@ -307,6 +345,6 @@ const inside = () => room;
 
 window.client = {
   room: inside,
-  join, leave, camera, microphone, publishPainted, publishTone, unpublish, say, sendBytes, askQuality, subscribe, look, received, colorOf, sent, simulate, relayOnly, ipv6Only, iceServers,
+  join, leave, camera, microphone, publishPainted, publishTone, unpublish, say, sendBytes, askQuality, subscribe, look, received, colorOf, sent, simulate, throughPort, relayOnly, ipv6Only, iceServers,
   sendRaw, watch, watched, ownSid, roomName, startCounting, stopCounting, counted, goDeaf,
 };

@@ -203,7 +203,9 @@ fn home(command: &Command) -> u8 {
         | Command::ClosePeer { peer }
         | Command::AddProducer { peer, .. }
         | Command::AddConsumer { peer, .. }
-        | Command::OpenChannel { peer, .. } => peer.0,
+        | Command::OpenChannel { peer, .. }
+        | Command::AllowPause { peer, .. }
+        | Command::LimitBandwidth { peer, .. } => peer.0,
         Command::UpdateProducer { producer, .. } | Command::RemoveProducer { producer } => producer.0,
         Command::SetWish { consumer, .. } | Command::RemoveConsumer { consumer } => consumer.0,
         Command::SendData { peers, .. } => peers.first().map_or(0, |peer| peer.0),

@@ -144,7 +144,7 @@ fn room_of(event: &Event) -> u32 {
         | Event::ChannelOpen { peer, .. }
         | Event::Data { peer, .. } => peer.0,
         Event::EncodingStarted { producer, .. } | Event::AudioLevel { producer, .. } => producer.0,
-        Event::LayerChanged { consumer, .. } => consumer.0,
+        Event::LayerChanged { consumer, .. } | Event::StreamPaused { consumer, .. } => consumer.0,
     };
     (id >> 24) as u32
 }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use peer::{Candidate, Credentials, Fingerprint, LocalTransport, RemoteTransport};
 use rtp::ext::PlayoutDelay;
-use rtp::{Mid, Pt, Rid, Ssrc};
+use rtp::{Bitrate, Mid, Pt, Rid, Ssrc};
 
 /// A participant's transport. The top byte is the index of its home worker; the rest is unique in the
 /// process.
@@ -199,6 +199,17 @@ pub enum Command {
     RemoveConsumer {
         consumer: ConsumerId,
     },
+    /// Whether tracks may be held back altogether where the peer's line does not carry them; otherwise each
+    /// keeps its lowest layer.
+    AllowPause {
+        peer: PeerId,
+        allowed: bool,
+    },
+    /// Nothing above this goes to the peer, whatever its line carries; `None` ends that.
+    LimitBandwidth {
+        peer: PeerId,
+        limit: Option<Bitrate>,
+    },
     OpenChannel {
         peer: PeerId,
         params: ChannelParams,
@@ -231,6 +242,8 @@ pub enum Event {
     AudioLevel { producer: ProducerId, loudest: u8, active_percent: u8 },
     /// What the subscriber now gets; `None` is nothing.
     LayerChanged { consumer: ConsumerId, spatial: Option<u8> },
+    /// The subscriber's line does not carry the track, or does again.
+    StreamPaused { consumer: ConsumerId, paused: bool },
 }
 
 /// Why a transport has ended.

@@ -28,6 +28,8 @@ pub struct Config {
     pub data_queue_bytes: usize,
     /// Events that wait for the driver before data channels are no longer read.
     pub event_queue: usize,
+    /// Fit what subscribers are sent to what their lines carry.
+    pub adapt: bool,
     /// What is common to all transports.
     pub transport: peer::Config,
 }
@@ -46,6 +48,7 @@ impl Default for Config {
             audio_active_level: 35,
             data_queue_bytes: 1 << 20,
             event_queue: 4096,
+            adapt: true,
             transport: peer::Config::default(),
         }
     }

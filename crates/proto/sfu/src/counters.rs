@@ -38,6 +38,8 @@ pub struct Repair {
     pub resent: u64,
     /// Of those, no longer (or never) in a cache.
     pub not_cached: u64,
+    /// Of those, not sent again because the subscriber's line is full.
+    pub no_room: u64,
     /// Key frame requests of subscribers.
     pub key_frames_in: u64,
     /// Key frame requests to publishers, after throttling.

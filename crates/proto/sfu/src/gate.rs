@@ -2,7 +2,7 @@
 //!
 //! Owns: transport-wide sequence numbers (draft-holmer-rmcat-transport-wide-cc-extensions-01 section 2),
 //! given out here and nowhere else, and the history of what left when, which feedback is held against.
-//! Packets pass at once; bandwidth estimation and pacing take their seat here.
+//! Packets pass at once; pacing takes its seat here.
 
 use std::time::{Duration, Instant};
 
@@ -102,26 +102,29 @@ impl Gate {
         }
     }
 
-    /// Takes one packet's report; `arrived` or lost.
-    pub(crate) fn report(&mut self, now: Instant, seq: u16, arrived: bool) {
+    /// Takes one packet's report; `arrived` or lost. When it left and its size, if it has not been reported as
+    /// arrived before.
+    pub(crate) fn report(&mut self, now: Instant, seq: u16, arrived: bool) -> Option<(Instant, u16)> {
         if self.history.is_empty() {
-            return;
+            return None;
         }
         let seq = self.reported.unwrap(seq).0;
         if seq >= self.next || seq + (self.history.len() as u64) < self.next {
-            return;
+            return None;
         }
-        let (now, place) = (self.micros(now), self.place(seq));
-        let Some(slot) = self.history.get_mut(place).filter(|departure| departure.size > 0) else { return };
+        let (micros, place) = (self.micros(now), self.place(seq));
+        let slot = self.history.get_mut(place).filter(|departure| departure.size > 0)?;
+        let departure = *slot;
+        let delay = Duration::from_micros(micros.wrapping_sub(departure.at).into());
         if arrived {
-            let departure = std::mem::take(slot);
+            *slot = Departure::default();
             self.delivered.packets += 1;
             self.delivered.bytes += u64::from(departure.size);
-            let delay = now.wrapping_sub(departure.at);
-            self.delivered.delay = Some(Duration::from_micros(delay.into()));
+            self.delivered.delay = Some(delay);
         } else {
             self.delivered.lost += 1;
         }
+        Some((now.checked_sub(delay)?, departure.size))
     }
 
     /// What feedback has said so far.

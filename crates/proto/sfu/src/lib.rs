@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // a test may pick any moment to begin at
 
 mod api;
+mod bandwidth;
 mod config;
 mod consumer;
 mod counters;
@@ -20,6 +21,7 @@ mod outbox;
 mod packet;
 mod peer_state;
 mod producer;
+mod rates;
 mod recv;
 mod ring;
 mod router;

@@ -11,6 +11,7 @@ use peer::{ChannelId, Keys, Path, Transport};
 use rtp::{Bitrate, Ssrc};
 
 use crate::api::{ExtensionIds, PeerId};
+use crate::bandwidth::Budget;
 use crate::gate::Gate;
 use crate::lipsync::Placement;
 use crate::packet::Meanings;
@@ -81,6 +82,9 @@ pub(crate) struct Sending {
     /// Consumers by SSRC, for the peer's reports.
     pub(crate) streams: SsrcTable<usize>,
     pub(crate) gate: Gate,
+    pub(crate) budget: Budget,
+    /// Tracks may be held back altogether.
+    pub(crate) may_pause: bool,
     /// Consumers of tracks that are in the batch.
     pub(crate) due: Vec<usize>,
     resends: VecDeque<(usize, u16)>,
@@ -126,6 +130,8 @@ impl Peer {
                 consumers: Vec::new(),
                 streams: SsrcTable::default(),
                 gate: Gate::new(),
+                budget: Budget::new(),
+                may_pause: false,
                 due: Vec::new(),
                 resends: VecDeque::new(),
                 next_report: None,

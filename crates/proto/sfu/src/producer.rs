@@ -13,6 +13,7 @@ use crate::Config;
 use crate::api::{CodecParams, Encoding as EncodingParams, Kind, PeerId, ProducerId, ProducerParams};
 use crate::levels::Meter;
 use crate::link::{LinkParams, Mapping};
+use crate::rates::Rates;
 use crate::recv::keyframes::KeyFrames;
 use crate::recv::nack::Nack;
 use crate::recv::stream::Stream;
@@ -107,6 +108,7 @@ pub(crate) struct Encoding {
     pub(crate) codec: Option<u8>,
     /// Of its newest packet.
     pub(crate) epoch: u16,
+    pub(crate) rates: Box<Rates>,
     /// At home only.
     pub(crate) receive: Box<Receive>,
 }
@@ -229,6 +231,7 @@ impl Producer {
                 last: None,
                 codec: None,
                 epoch: 0,
+                rates: Box::default(),
                 receive: Box::default(),
             });
         }

@@ -81,6 +81,7 @@ impl Conference {
             make: Make::of(request),
             claims,
             ice_lite: self.config.media.ice_lite && !request.disable_ice_lite,
+            may_pause: request.allow_pause.unwrap_or(self.config.limits.allow_pause),
             up: Upstream::new(peer, credentials),
             down: None,
             downstream: Downstream::default(),

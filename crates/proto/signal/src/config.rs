@@ -108,6 +108,9 @@ pub struct Limits {
     pub active_level: u8,
     /// Percentage of the interval that must be loud.
     pub active_percent: u8,
+    /// Pictures may be held back altogether where a subscriber's line does not carry them, unless the subscriber
+    /// says otherwise.
+    pub allow_pause: bool,
 }
 
 impl Default for Limits {
@@ -127,6 +130,7 @@ impl Default for Limits {
             speaker_interval: Duration::from_millis(400),
             active_level: 35,
             active_percent: 40,
+            allow_pause: false,
         }
     }
 }

@@ -1,8 +1,10 @@
 //! What the media engine reports.
 
 use clock::Time;
-use room::{Command, LeaveReason, State};
-use sfu::{Event, FailReason, PeerId};
+use livekit_protocol as proto;
+use proto::signal_response::Message;
+use room::{Command, LeaveReason, ParticipantSid, State};
+use sfu::{ConsumerId, Event, FailReason, PeerId};
 
 use crate::{Conference, messages};
 
@@ -19,9 +21,30 @@ impl Conference {
                 self.speakers.hear(publisher, track.clone(), loudest, active_percent);
                 self.schedule_speakers(now);
             }
+            Event::StreamPaused { consumer, paused } => self.tell_stream_state(consumer, paused),
             // The codec that a publisher chose is among those that its subscribers were offered.
             Event::EncodingStarted { .. } | Event::ChannelOpen { .. } | Event::LayerChanged { .. } => {}
         }
+    }
+
+    /// A subscriber learns that a picture which stands still has not ended: its line does not carry it.
+    fn tell_stream_state(&mut self, consumer: ConsumerId, paused: bool) {
+        let Some((subscriber, track)) = self.consumers.get(&consumer).cloned() else { return };
+        let Some(publisher) = self.room.track(&track).map(|t| t.publisher.clone()) else { return };
+        let state = if paused { proto::StreamState::Paused } else { proto::StreamState::Active };
+        let info =
+            proto::StreamStateInfo { participant_sid: publisher.0, track_sid: track.0, state: state.into() };
+        self.tell(
+            &subscriber,
+            Message::StreamStateUpdate(proto::StreamStateUpdate { stream_states: vec![info] }),
+        );
+    }
+
+    /// Tells the media engine whether a subscriber's pictures may be held back altogether.
+    pub(crate) fn allow_pause(&mut self, sid: &ParticipantSid) {
+        let Some(session) = self.sessions.get(sid).filter(|s| s.may_pause) else { return };
+        let peer = session.sending_peer();
+        self.command(sfu::Command::AllowPause { peer, allowed: true });
     }
 
     fn set_connected(&mut self, now: Time, peer: PeerId, connected: bool) {

@@ -40,6 +40,7 @@ impl Conference {
                 self.peers.insert(peer, sid.clone());
                 let Some(local) = self.local(sid, true) else { return };
                 self.command(sfu::Command::OpenPeer { peer, local: transport(&local, true) });
+                self.allow_pause(sid);
                 for (label, ordered, max_retransmits) in CHANNELS {
                     let params =
                         ChannelParams { label: label.into(), ordered, max_retransmits, negotiated_id: None };

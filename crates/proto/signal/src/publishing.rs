@@ -186,8 +186,11 @@ impl Conference {
         let Some(local) = self.local(sid, false) else { return };
         let Some(session) = self.sessions.get_mut(sid).filter(|s| !s.up.opened) else { return };
         session.up.opened = true;
-        let peer = session.up.peer;
+        let (peer, mode) = (session.up.peer, session.mode);
         self.command(sfu::Command::OpenPeer { peer, local: transport(&local, false) });
+        if mode == Mode::Single {
+            self.allow_pause(sid);
+        }
     }
 
     /// Our end of a participant's transport.

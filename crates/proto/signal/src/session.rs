@@ -94,6 +94,8 @@ pub(crate) struct Session {
     pub(crate) claims: Claims,
     /// Answers checks only.
     pub(crate) ice_lite: bool,
+    /// Pictures that its line does not carry may be held back altogether.
+    pub(crate) may_pause: bool,
     /// Where the client offers: its publisher connection, or its only one.
     pub(crate) up: Upstream,
     /// Where we offer.

@@ -68,7 +68,14 @@ impl Conference {
                 let seconds = u64::from(seconds.clamp(0, SPEAKING_MAX).unsigned_abs());
                 self.set_timer(now.mono + Duration::from_secs(seconds), Timer::Hush(sid.clone()));
             }
-            Some(Scenario::SubscriberBandwidth(_)) | None => {}
+            Some(Scenario::SubscriberBandwidth(bitrate)) => {
+                let Some(session) = self.sessions.get(sid) else { return };
+                let peer = session.sending_peer();
+                // Zero and less is no limit.
+                let limit = u64::try_from(bitrate).ok().filter(|bitrate| *bitrate > 0).map(rtp::Bitrate);
+                self.command(sfu::Command::LimitBandwidth { peer, limit });
+            }
+            None => {}
         }
     }
 

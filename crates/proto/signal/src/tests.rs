@@ -4,6 +4,7 @@
 mod admin;
 mod audio;
 mod backup;
+mod bandwidth;
 mod data;
 mod dual;
 mod hostile;

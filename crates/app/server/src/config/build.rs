@@ -154,6 +154,7 @@ fn engine(file: &File, options: &Options) -> anyhow::Result<engine::Config> {
     };
     let defaults = sfu::Config::default();
     let router = sfu::Config {
+        adapt: file.rtc.congestion_control.enabled.unwrap_or(defaults.adapt),
         audio_active_level: file.audio.active_level.unwrap_or(defaults.audio_active_level),
         audio_interval: file.audio.update_interval.map_or(defaults.audio_interval, Duration::from_millis),
         ..defaults
@@ -277,6 +278,7 @@ fn rooms(file: &File, options: &Options) -> anyhow::Result<api::Rooms> {
     let signalling = signal::Limits {
         active_level: file.audio.active_level.unwrap_or(defaults.active_level),
         active_percent: file.audio.min_percentile.unwrap_or(defaults.active_percent),
+        allow_pause: file.rtc.congestion_control.allow_pause,
         speaker_interval: file.audio.update_interval.map_or(defaults.speaker_interval, Duration::from_millis),
         ..defaults
     };

@@ -65,6 +65,14 @@ pub(super) struct Rtc {
     pub(super) use_ice_lite: Option<bool>,
     pub(super) enable_loopback_candidate: bool,
     pub(super) interfaces: Interfaces,
+    pub(super) congestion_control: CongestionControl,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct CongestionControl {
+    pub(super) enabled: Option<bool>,
+    pub(super) allow_pause: bool,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's set-up")]
 
+mod bandwidth;
 mod loss;
 mod plain;
 mod simulcast;

@@ -18,6 +18,7 @@ use rtp::rtcp::SenderInfo;
 use srtp::{Outbound, Repeats, StreamIndex};
 
 use crate::api::{ConsumerId, ConsumerParams, Kind, Wish};
+use crate::bandwidth::allocate::Step;
 use crate::counters::Counters;
 use crate::gate::Gate;
 use crate::packet::Meta;
@@ -66,8 +67,22 @@ pub(crate) struct Consumer {
     streams: Option<Streams>,
     /// Where the subscriber's RTP clock lies, from the last report of an encoding it got.
     clock: Option<Mapping>,
+    /// What the subscriber asks for, and what its line carries of it.
+    wish: Wish,
+    grant: Grant,
     /// The layer last told by an event.
     told: Option<u8>,
+}
+
+/// What a subscriber's line carries of a track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Grant {
+    /// Whatever is asked for.
+    All,
+    /// Layers up to these.
+    Up(Step),
+    /// Nothing.
+    Paused,
 }
 
 impl Consumer {
@@ -90,6 +105,8 @@ impl Consumer {
             log: SentLog::new(true),
             streams: None,
             clock: None,
+            wish: params.wish,
+            grant: Grant::All,
             told: None,
         }
     }
@@ -114,8 +131,46 @@ impl Consumer {
         self.streams = None;
     }
 
+    /// What the subscriber asks for.
+    pub(crate) fn wish(&self) -> Wish {
+        self.wish
+    }
+
     pub(crate) fn set_wish(&mut self, wish: Wish) {
-        self.select.set_wish(wish);
+        self.wish = wish;
+        self.follow();
+    }
+
+    pub(crate) fn grant(&self) -> Grant {
+        self.grant
+    }
+
+    /// What the subscriber's line carries of the track. True if that is another than before.
+    pub(crate) fn set_grant(&mut self, grant: Grant) -> bool {
+        let layers = |grant| match grant {
+            Grant::Up(step) => (false, step.spatial, step.temporal),
+            Grant::All => (false, u8::MAX, u8::MAX),
+            Grant::Paused => (true, 0, 0),
+        };
+        let changed = layers(self.grant) != layers(grant);
+        self.grant = grant;
+        if changed {
+            self.follow();
+        }
+        changed
+    }
+
+    fn follow(&mut self) {
+        let wish = self.wish;
+        self.select.set_wish(match self.grant {
+            Grant::All => wish,
+            Grant::Up(step) => Wish {
+                max_spatial: wish.max_spatial.min(step.spatial),
+                max_temporal: wish.max_temporal.min(step.temporal),
+                ..wish
+            },
+            Grant::Paused => Wish { paused: true, ..wish },
+        });
     }
 
     /// What the subscriber now gets, if that is news.

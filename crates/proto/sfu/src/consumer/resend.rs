@@ -5,6 +5,7 @@
 //! under the same number would give the AES-GCM key away (RFC 7714 section 8.4). What cannot be made the
 //! same again is not sent, and the cipher's own guard stands behind that.
 
+use crate::bandwidth::Budget;
 use crate::consumer::compose::{Rtx, What};
 use crate::consumer::sent::{Sent, Source};
 use crate::consumer::{Consumer, Egress};
@@ -12,8 +13,14 @@ use crate::packet::Meta;
 use crate::producer::Producer;
 
 impl Consumer {
-    /// Answers for one sequence number.
-    pub(crate) fn resend(&mut self, seq: u16, producer: &Producer, egress: &mut Egress<'_>) {
+    /// Answers for one sequence number, if the line has room for it.
+    pub(crate) fn resend(
+        &mut self,
+        seq: u16,
+        producer: &Producer,
+        budget: &mut Budget,
+        egress: &mut Egress<'_>,
+    ) {
         let seq = self.rewrite.extend(seq);
         let Some(&sent) = self.log.find(seq) else {
             self.send_missed(seq, producer, egress);
@@ -29,9 +36,14 @@ impl Consumer {
             egress.counters.repair.not_cached += 1;
             return;
         };
-        if !self.log.take_turn(seq, egress.now.mono, self.feedback.round_trip()) {
+        if !self.log.may_go(seq, egress.now.mono, self.feedback.round_trip()) {
             return;
         }
+        if !budget.may_repair(egress.now.mono, packet.len()) {
+            egress.counters.repair.no_room += 1;
+            return;
+        }
+        self.log.note_gone(seq, egress.now.mono);
         let Some(what) = self.repetition(&sent, egress) else {
             egress.counters.repair.not_cached += 1;
             return;

@@ -6,7 +6,7 @@
 //! Knows nothing of how packets are renumbered.
 
 use crate::api::Wish;
-use crate::packet::{Frame, Meta};
+use crate::packet::Meta;
 
 /// What is to become of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,8 @@ pub(crate) struct Shape {
 /// One consumer's choice.
 #[derive(Debug)]
 pub(crate) struct Select {
-    pub(crate) wish: Wish,
+    /// What the subscriber asks for, as far as its line carries it.
+    wish: Wish,
     shape: Shape,
     /// The encoding that is forwarded, and its epoch.
     current: Option<(u8, u16)>,
@@ -51,6 +52,8 @@ struct Layers {
     temporal: u8,
     /// Timestamp of the picture that is being forwarded: layers change between pictures only.
     picture: Option<u32>,
+    /// Of pictures before this timestamp: packets that were overtaken belong to what was begun then.
+    before: Option<(u32, u8, u8)>,
 }
 
 impl Select {
@@ -149,46 +152,72 @@ impl Select {
             return Choice::Ignore;
         }
         self.current = Some(here);
+        self.layers.before = None;
         self.begin_picture(meta, true);
-        Choice::Begin { end: self.ends_picture(meta) }
+        self.layers.before = None;
+        Choice::Begin { end: self.ends_picture(meta, self.layers.spatial) }
     }
 
     fn choose_layer(&mut self, meta: &Meta) -> Choice {
-        if meta.frame.start && self.layers.picture != Some(meta.timestamp) {
+        let at = meta.timestamp;
+        let is_old = self.layers.picture.is_some_and(|picture| (at.wrapping_sub(picture) as i32) < 0);
+        if meta.frame.start && self.layers.picture != Some(at) && (meta.frame.key || !is_old) {
             self.begin_picture(meta, meta.frame.key);
-        } else if meta.frame.start {
-            self.climb_in_time(&meta.frame);
+        } else if meta.frame.start && !is_old {
+            self.climb_in_time(meta);
         }
-        if meta.frame.spatial > self.layers.spatial || meta.frame.temporal > self.layers.temporal {
+        let (spatial, temporal) = self.layers.at(at);
+        if meta.frame.spatial > spatial || meta.frame.temporal > temporal {
             return Choice::Skip;
         }
-        Choice::Forward { end: self.ends_picture(meta) }
+        Choice::Forward { end: self.ends_picture(meta, spatial) }
     }
 
     fn begin_picture(&mut self, meta: &Meta, key: bool) {
         self.layers.picture = Some(meta.timestamp);
         let spatial = if self.shape.svc { self.wish.max_spatial } else { u8::MAX };
         if key {
-            self.layers.spatial = spatial;
-            self.layers.temporal = self.wish.max_temporal;
+            self.layers.set(meta.timestamp, spatial, self.wish.max_temporal);
         } else {
-            self.layers.spatial = self.layers.spatial.min(spatial);
-            self.layers.temporal = self.layers.temporal.min(self.wish.max_temporal);
-            self.climb_in_time(&meta.frame);
+            let spatial = self.layers.spatial.min(spatial);
+            self.layers.set(meta.timestamp, spatial, self.layers.temporal.min(self.wish.max_temporal));
+            self.climb_in_time(meta);
         }
     }
 
-    fn climb_in_time(&mut self, frame: &Frame) {
+    fn climb_in_time(&mut self, meta: &Meta) {
+        let frame = &meta.frame;
+        // One at a time: a picture that needs none but the lowest says nothing of the layer between.
         if frame.switch_up
-            && frame.temporal > self.layers.temporal
+            && frame.temporal == self.layers.temporal.saturating_add(1)
             && frame.temporal <= self.wish.max_temporal
         {
-            self.layers.temporal = frame.temporal;
+            self.layers.set(meta.timestamp, self.layers.spatial, frame.temporal);
         }
     }
 
-    fn ends_picture(&self, meta: &Meta) -> bool {
-        meta.marker || (self.shape.svc && meta.frame.end && meta.frame.spatial == self.layers.spatial)
+    fn ends_picture(&self, meta: &Meta, spatial: u8) -> bool {
+        meta.marker || (self.shape.svc && meta.frame.end && meta.frame.spatial == spatial)
+    }
+}
+
+impl Layers {
+    /// From this picture on.
+    fn set(&mut self, timestamp: u32, spatial: u8, temporal: u8) {
+        if (spatial, temporal) != (self.spatial, self.temporal) {
+            self.before = Some((timestamp, self.spatial, self.temporal));
+            (self.spatial, self.temporal) = (spatial, temporal);
+        }
+    }
+
+    /// Highest spatial and temporal layer of a picture.
+    fn at(&self, timestamp: u32) -> (u8, u8) {
+        match self.before {
+            Some((from, spatial, temporal)) if (timestamp.wrapping_sub(from) as i32) < 0 => {
+                (spatial, temporal)
+            }
+            _ => (self.spatial, self.temporal),
+        }
     }
 }
 

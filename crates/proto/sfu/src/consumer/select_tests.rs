@@ -146,3 +146,40 @@ fn svc_layers_go_down_between_pictures_and_up_at_key_frames_and_the_last_one_clo
     assert_eq!(s.choose(0, &svc(4, true, 2, true)), Choice::Forward { end: true });
     assert_eq!((s.waiting_for(), s.layer()), (None, Some(2)));
 }
+
+#[test]
+fn a_picture_that_was_begun_is_finished_though_a_layer_less_is_wanted_since() {
+    let mut s = Select::new(wish(0, 7), SIMULCAST);
+    s.aim(0b1, 1);
+    let of = |timestamp, temporal, start, marker| {
+        let mut m = packet(timestamp, false, start, marker);
+        m.frame.temporal = temporal;
+        m
+    };
+    assert_eq!(s.choose(0, &packet(1, true, true, true)), Choice::Begin { end: true });
+    assert_eq!(s.choose(0, &of(2, 2, true, false)), Choice::Forward { end: false });
+    s.set_wish(wish(0, 0));
+    assert_eq!(s.choose(0, &of(3, 0, true, true)), Choice::Forward { end: true });
+    // Overtaken: the rest of the picture before, and the beginning of it, which changes nothing.
+    assert_eq!(s.choose(0, &of(2, 2, false, true)), Choice::Forward { end: true });
+    assert_eq!(s.choose(0, &of(2, 2, true, false)), Choice::Forward { end: false });
+    assert_eq!(s.choose(0, &of(4, 1, true, true)), Choice::Skip);
+}
+
+#[test]
+fn layers_in_time_are_climbed_one_by_one() {
+    let mut s = Select::new(wish(0, 0), SIMULCAST);
+    s.aim(0b1, 1);
+    let mut at = 1;
+    let mut next = |s: &mut Select, temporal, switch_up| {
+        at += 1;
+        let mut m = packet(at, false, true, true);
+        (m.frame.temporal, m.frame.switch_up) = (temporal, switch_up);
+        s.choose(0, &m) != Choice::Skip
+    };
+    s.choose(0, &packet(1, true, true, true));
+    s.set_wish(wish(0, 7));
+    // The highest needs the lowest alone, but what comes next needs the one between.
+    assert!(!next(&mut s, 2, true) && !next(&mut s, 1, false));
+    assert!(next(&mut s, 1, true) && next(&mut s, 2, true) && next(&mut s, 1, false));
+}

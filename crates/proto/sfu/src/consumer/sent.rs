@@ -113,16 +113,20 @@ impl SentLog {
         self.slots.get(self.place(seq))?.as_ref().filter(|s| s.stamp.numbers.seq == seq)
     }
 
-    /// Whether the packet may go again now, given the round trip time; if so, it counts as gone.
-    pub(crate) fn take_turn(&mut self, seq: u64, now: Instant, round_trip: Option<Duration>) -> bool {
-        let at = self.place(seq);
-        let Some(Some(sent)) = self.slots.get_mut(at) else { return false };
+    /// Whether the packet may go again now, given the round trip time.
+    pub(crate) fn may_go(&self, seq: u64, now: Instant, round_trip: Option<Duration>) -> bool {
         let interval = round_trip.map_or(LEAST_RESEND_INTERVAL, |rtt| (rtt / 2).max(LEAST_RESEND_INTERVAL));
-        if sent.stamp.numbers.seq != seq || now.saturating_duration_since(sent.at) < interval {
-            return false;
+        self.find(seq).is_some_and(|sent| now.saturating_duration_since(sent.at) >= interval)
+    }
+
+    /// It has gone again.
+    pub(crate) fn note_gone(&mut self, seq: u64, now: Instant) {
+        let at = self.place(seq);
+        if let Some(Some(sent)) = self.slots.get_mut(at)
+            && sent.stamp.numbers.seq == seq
+        {
+            sent.at = now;
         }
-        sent.at = now;
-        true
     }
 }
 

@@ -6,6 +6,7 @@ use peer::{Reliability, Transport};
 use rtp::Ssrc;
 
 use super::Router;
+use super::allocation::Strictness;
 use crate::api::{
     ChannelParams, Command, ConsumerId, ConsumerParams, Event, PeerId, ProducerId, ProducerParams, Wish,
     worker_of,
@@ -42,7 +43,19 @@ impl Router {
             Command::AddConsumer { peer, consumer, producer, params } => {
                 self.add_consumer(now, peer, consumer, producer, &params)
             }
-            Command::SetWish { consumer, wish } => self.set_wish(consumer, wish),
+            Command::SetWish { consumer, wish } => self.set_wish(now, consumer, wish),
+            Command::AllowPause { peer, allowed } => {
+                let key = *self.index.peers.get(&peer)?;
+                self.peers.get_mut(key)?.sending.may_pause = allowed;
+                self.allocate(now, key, Strictness::Lenient);
+                Some(())
+            }
+            Command::LimitBandwidth { peer, limit } => {
+                let key = *self.index.peers.get(&peer)?;
+                self.peers.get_mut(key)?.sending.budget.force(limit.map(|limit| limit.0));
+                self.allocate(now, key, Strictness::Strict);
+                Some(())
+            }
             Command::RemoveConsumer { consumer } => {
                 let key = *self.index.consumers.get(&consumer)?;
                 self.remove_consumer(key);
@@ -242,18 +255,21 @@ impl Router {
         peer.sending.next_report.get_or_insert(now.mono + self.config.sender_report_interval);
         self.index.consumers.insert(id, key);
         self.aim(key);
+        self.allocate(now, peer_key, Strictness::Lenient);
         self.wake(peer_key);
         Some(())
     }
 
-    fn set_wish(&mut self, id: ConsumerId, wish: Wish) -> Option<()> {
+    fn set_wish(&mut self, now: Time, id: ConsumerId, wish: Wish) -> Option<()> {
         let key = *self.index.consumers.get(&id)?;
         let consumer = self.consumers.get_mut(key)?;
         consumer.set_wish(wish);
         if let Some(spatial) = consumer.layer_news() {
             self.events.push_back(Event::LayerChanged { consumer: id, spatial });
         }
+        let peer = consumer.peer;
         self.aim(key);
+        self.allocate(now, peer, Strictness::Lenient);
         Some(())
     }
 

@@ -75,6 +75,7 @@ impl Router {
             peer.sending.due.clear();
             return;
         };
+        let before = outbox.bytes().len();
         let mut egress = Egress {
             now,
             abs_send_time: AbsSendTime::from_ntp(now.ntp()).0,
@@ -94,5 +95,6 @@ impl Router {
                 self.events.push_back(Event::LayerChanged { consumer: consumer.id, spatial });
             }
         }
+        peer.sending.budget.spend(outbox.bytes().len() - before);
     }
 }

@@ -119,6 +119,7 @@ impl Router {
             return;
         };
         self.counters.traffic.rtp_in += 1;
+        e.rates.count(&meta);
         e.epoch = meta.epoch;
         let nack = producer.track.codec(meta.codec).is_some_and(|c| c.nack);
         if matches!(producer.home, Home::Peer(_)) && nack {

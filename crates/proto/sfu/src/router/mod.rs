@@ -3,8 +3,10 @@
 //! Owns: peers, producers and consumers in slabs, and the tables that lead to them. What is done with them
 //! is cut by occasion: `command` (told by signalling), `ingress` (a datagram came), `media` (it was RTP),
 //! `reports` (it was RTCP), `fan_out` (media leaves), `transmit` (everything else leaves), `timers`
-//! (nothing came), `crossing` (other workers), `data` (data channels).
+//! (nothing came), `allocation` (what fits on a subscriber's line), `crossing` (other workers), `data` (data
+//! channels).
 
+mod allocation;
 mod command;
 mod crossing;
 mod data;
@@ -25,6 +27,7 @@ use rtp::Bitrate;
 use slab::Slab;
 
 use crate::api::{ConsumerId, Event, PeerId, ProducerId};
+use crate::bandwidth::allocate::Ladder;
 use crate::consumer::Consumer;
 use crate::link::{Link, LinkBatch, Pool};
 use crate::peer_state::Peer;
@@ -52,6 +55,9 @@ pub struct Router {
     next_sweep: Option<Instant>,
     /// Sequence numbers of one request, kept for its memory.
     scratch: Vec<u16>,
+    /// Tracks of one allocation, kept for its memory.
+    ladders: Vec<Ladder>,
+    next_allocation: Option<Instant>,
     counters: Counters,
 }
 
@@ -68,6 +74,8 @@ pub struct PeerStats {
     pub feedback_delay: Option<Duration>,
     /// The peer's own estimate, where it sends one.
     pub remb: Option<Bitrate>,
+    /// What we send it at most, once its line has shown to carry no more.
+    pub limit: Option<Bitrate>,
 }
 
 /// What leads to a slab key.
@@ -148,6 +156,8 @@ impl Router {
             awake: VecDeque::new(),
             next_sweep: None,
             scratch: Vec::new(),
+            ladders: Vec::new(),
+            next_allocation: None,
             counters: Counters::default(),
         }
     }
@@ -200,6 +210,7 @@ impl Router {
             lost_packets: delivered.lost,
             feedback_delay: delivered.delay,
             remb: sending.remb,
+            limit: sending.budget.limit().map(Bitrate),
         })
     }
 

@@ -5,7 +5,10 @@ use rtp::Ssrc;
 use rtp::rtcp::{Blocks, Packet, SenderInfo, packets};
 
 use super::Router;
+use super::allocation::Strictness;
+use crate::bandwidth::Fate;
 use crate::link::{Link, Mapping};
+use crate::peer_state::Sending;
 
 /// Sequence numbers taken out of one datagram: what fits is far less, unless bits are all set.
 const MAX_NACKS: usize = 1024;
@@ -28,22 +31,40 @@ impl Router {
                     }
                 }
                 Ok(Packet::Remb(remb)) => {
-                    if let Some(peer) = self.peers.get_mut(key) {
-                        peer.sending.remb = Some(remb.bitrate);
+                    let Some(peer) = self.peers.get_mut(key) else { return };
+                    peer.sending.remb = Some(remb.bitrate);
+                    if peer.sending.budget.remb(now.mono, remb.bitrate.0) {
+                        self.allocate(now, key, Strictness::Strict);
                     }
                 }
                 Ok(Packet::Transport(feedback)) => {
-                    if let Some(peer) = self.peers.get_mut(key) {
-                        for (seq, arrival) in feedback.arrivals() {
-                            peer.sending.gate.report(now.mono, seq, arrival.is_some());
-                        }
-                    }
+                    self.transport_report(now, key, feedback.arrivals());
                 }
                 Ok(Packet::Sdes(_) | Packet::Bye(_) | Packet::Other { .. }) => {}
                 Err(_) => self.counters.drops.malformed += 1,
             }
         }
         self.wake(key);
+    }
+
+    fn transport_report(
+        &mut self,
+        now: Time,
+        key: usize,
+        arrivals: impl Iterator<Item = (u16, Option<i64>)>,
+    ) {
+        let Some(Sending { gate, budget, .. }) = self.peers.get_mut(key).map(|p| &mut p.sending) else {
+            return;
+        };
+        let mut less = false;
+        for (seq, arrived) in arrivals {
+            let Some((departed, size)) = gate.report(now.mono, seq, arrived.is_some()) else { continue };
+            let fate = Fate { departed, size, arrived };
+            less |= self.config.adapt && budget.take(now.mono, fate);
+        }
+        if less {
+            self.allocate(now, key, Strictness::Strict);
+        }
     }
 
     fn sender_report(&mut self, now: Time, key: usize, info: &SenderInfo) {

@@ -38,6 +38,9 @@ impl Router {
         for n in 0..self.producers.capacity() {
             let Some(producer) = self.producers.get_mut(n) else { continue };
             let gone = producer.sweep();
+            for encoding in &mut producer.encodings {
+                encoding.rates.look(now.mono);
+            }
             if let Some(loudness) = producer.meter.as_mut().and_then(|m| m.poll(now.mono)) {
                 let event = Event::AudioLevel {
                     producer: producer.id,
@@ -58,6 +61,7 @@ impl Router {
                 self.aim(n);
             }
         }
+        self.sweep_budgets(now);
         self.next_sweep = (!self.producers.is_empty()).then(|| now.mono + SWEEP);
     }
 

@@ -225,7 +225,9 @@ impl Router {
                 outbox,
                 counters: &mut self.counters,
             };
-            consumer.resend(seq, producer, &mut egress);
+            let before = egress.outbox.bytes().len();
+            consumer.resend(seq, producer, &mut peer.sending.budget, &mut egress);
+            peer.sending.budget.spend(egress.outbox.bytes().len() - before);
         }
     }
 

@@ -219,7 +219,8 @@ fn forwarding_repairing_and_reporting_allocate_nothing() {
         let now = w.counters(worker);
         let forwarded = now.traffic.rtp_out - before.traffic.rtp_out;
         let crossed = now.traffic.link_packets_in - before.traffic.link_packets_in;
-        assert!(forwarded > 3000 && crossed > 500, "{forwarded} forwarded, {crossed} crossed");
+        // What subscribers report makes some lines look full: less crosses than could.
+        assert!(forwarded > 2000 && crossed > 300, "{forwarded} forwarded, {crossed} crossed");
         let resent = now.repair.resent - before.repair.resent;
         let asked = now.repair.nacks_out - before.repair.nacks_out;
         assert!(resent > 100 && asked > 20, "{resent} sent again, {asked} asked for again");

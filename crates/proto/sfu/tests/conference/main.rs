@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // what is not there fails the test
 
 mod allocations;
+mod bandwidth;
 mod client;
 mod codecs;
 mod data;

@@ -298,7 +298,9 @@ impl World {
             Command::SetRemote { peer, .. }
             | Command::AddCandidate { peer, .. }
             | Command::RestartIce { peer, .. }
+            | Command::AllowPause { peer, .. }
             | Command::SetReceiveExtensions { peer, .. } => assert!(self.peers.contains_key(peer)),
+            Command::LimitBandwidth { .. } => {}
             Command::OpenChannel { peer, params } => {
                 self.peers.get_mut(peer).unwrap().push(params.label.clone());
             }

@@ -1,0 +1,65 @@
+/** Narrow lines between a browser and the server: what is seen comes down to what they carry, and up again. */
+
+import assert from "node:assert/strict";
+import { after, it } from "node:test";
+import { Line } from "../harness/line.js";
+import { freshRoom, setUp } from "../harness/suite.js";
+
+const suite = setUp("lines");
+let line;
+after(() => line?.close());
+
+/** A line that does nothing yet. */
+async function clearLine() {
+  line ??= await Line.before(suite.server.udpPort);
+  line.set({});
+}
+
+const MODES = [
+  ["v1", { singlePeerConnection: true }],
+  ["v0", { singlePeerConnection: false }],
+];
+
+/** Somebody whose media passes the line. */
+async function behindTheLine(identity, room, given = {}) {
+  const person = await suite.someone(identity);
+  await person.call("throughPort", line.port);
+  await person.join(suite.server, room, given);
+  return person;
+}
+
+/** Three layers of 320, 640 and 1280 wide, full of detail, so that they take the bits they may. */
+const busyPicture = (person) =>
+  person.call("publishPainted", { source: "camera", width: 1280, height: 720, color: "noise", rate: 20, simulcast: true });
+
+for (const [mode, options] of MODES) {
+  it(`a subscriber's line of 600 kbit/s brings a lower layer, and a wide one the best again (${mode})`, async () => {
+    const room = freshRoom("narrow");
+    await clearLine();
+    const [ada] = await suite.gather(room, ["ada"], { options });
+    const bob = await behindTheLine("bob", room, { options });
+    await busyPicture(ada);
+    await bob.sees("ada", "camera", { width: 1280 });
+    line.set({ down: { rate: 600_000, delay: 20 } });
+    await bob.sees("ada", "camera", { width: 320 });
+    line.set({});
+    await bob.sees("ada", "camera", { width: 1280 });
+    assert.ok(line.dropped.down > 0);
+  });
+}
+
+it("an application tries a narrow line, and is told of a picture that does not fit", async () => {
+  const room = freshRoom("paused");
+  const [ada] = await suite.gather(room, ["ada"]);
+  const bob = await suite.someone("bob");
+  await bob.join(suite.server, room, { connect: { subscriberAllowPause: true } });
+  await busyPicture(ada);
+  await bob.sees("ada", "camera", { width: 1280 });
+  await bob.call("simulate", "subscriber-bandwidth", 1000);
+  await bob.told("stream", "ada/camera paused");
+  const still = (await bob.received("ada", "camera")).frames;
+  await bob.call("simulate", "subscriber-bandwidth", 0);
+  await bob.told("stream", "ada/camera active");
+  await bob.sees("ada", "camera", { width: 1280 });
+  assert.ok((await bob.received("ada", "camera")).frames > still);
+});

@@ -1,0 +1,53 @@
+/** Lossy lines between browsers and the server: what is lost comes again, and pictures and sound go on. */
+
+import assert from "node:assert/strict";
+import { after, it } from "node:test";
+import { Line } from "../harness/line.js";
+import { freshRoom, setUp } from "../harness/suite.js";
+
+const suite = setUp("loss");
+let line;
+after(() => line?.close());
+
+/** A line that does nothing yet. */
+async function clearLine() {
+  line ??= await Line.before(suite.server.udpPort);
+  line.set({});
+}
+
+const MODES = [
+  ["v1", { singlePeerConnection: true }],
+  ["v0", { singlePeerConnection: false }],
+];
+
+/** Somebody whose media passes the line. */
+async function behindTheLine(identity, room, given = {}) {
+  const person = await suite.someone(identity);
+  await person.call("throughPort", line.port);
+  await person.join(suite.server, room, given);
+  return person;
+}
+
+for (const [mode, options] of MODES) {
+  it(`a picture goes on while five in a hundred packets are lost each way (${mode})`, async () => {
+    const room = freshRoom("lossy");
+    const lossy = { loss: 0.05, delay: 20 };
+    await clearLine();
+    line.set({ up: lossy, down: lossy });
+    const ada = await behindTheLine("ada", room, { options });
+    const bob = await behindTheLine("bob", room, { options });
+    await ada.call("publishPainted", { source: "camera", width: 640, height: 360, color: "rgb(30,160,90)", rate: 20, simulcast: false });
+    await ada.call("publishTone", 440);
+    await Promise.all([bob.sees("ada"), bob.hears("ada")]);
+    const before = await bob.received("ada", "camera");
+    await bob.call("watch", "ada", "camera");
+    await new Promise((passed) => setTimeout(passed, 15_000));
+    const { longestStill } = await bob.call("watched");
+    const now = await bob.received("ada", "camera");
+    assert.ok(longestStill < 4000, `stood still for ${longestStill} ms`);
+    assert.ok(now.frames - before.frames > 150, `${now.frames - before.frames} pictures in 15 s`);
+    await bob.hears("ada");
+    await bob.seesColor("ada", "camera", [30, 160, 90]);
+    line.set({});
+  });
+}
