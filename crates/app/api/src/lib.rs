@@ -17,7 +17,6 @@ mod driver;
 mod guest;
 mod http;
 mod join;
-mod linger;
 mod listen;
 mod metrics;
 mod opening;

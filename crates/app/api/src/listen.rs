@@ -13,6 +13,7 @@ use axum::body::Body;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use linger::{Linger, Lingering};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -22,7 +23,6 @@ use tracing::{debug, warn};
 
 use crate::app::{Api, Shared};
 use crate::http;
-use crate::linger::{Linger, Lingering};
 
 /// Bytes of a request's head: a join_request may make the target as long as hyper takes it, 65,534 bytes.
 const HEAD_MAX: usize = 96 * 1024;
@@ -42,7 +42,7 @@ impl Api {
         let router = http::router(Arc::clone(&shared));
         let strangers = Arc::new(Semaphore::new(shared.config().limits.connections));
         let tls = tls.map(TlsAcceptor::from);
-        let lingering = Lingering::new();
+        let lingering = Lingering::default();
         let mut stopped = stop.clone();
         loop {
             let accepted = tokio::select! {

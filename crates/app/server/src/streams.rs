@@ -32,6 +32,12 @@ pub(crate) async fn start(
     tokio::spawn(live::relay::run(desk.clone(), until()));
     let mut ports = api::LivePorts { is_secure: tls.is_some(), ..api::LivePorts::default() };
     let acceptor = tls.map(|tls| TlsAcceptor::from(Arc::clone(tls)));
+    // The certificate is the same, also when it is replaced.
+    let for_http = tls.map(|tls| {
+        let mut config = ServerConfig::clone(tls);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        TlsAcceptor::from(Arc::new(config))
+    });
     for listener in bind(settings, live, live.rtmp, "live.rtmp.port").await? {
         ports.rtmp = Some(listener.local_addr()?.port());
         info!(address = %listener.local_addr()?, "listening for rtmp");
@@ -45,7 +51,7 @@ pub(crate) async fn start(
     for listener in bind(settings, live, live.http, "live.http.port").await? {
         ports.http = Some(listener.local_addr()?.port());
         info!(address = %listener.local_addr()?, "listening for FLV and HLS");
-        tokio::spawn(live::http::serve(desk.clone(), listener, acceptor.clone(), until()));
+        tokio::spawn(live::http::serve(desk.clone(), listener, for_http.clone(), until()));
     }
     Ok(Some((desk, ports)))
 }

@@ -8,9 +8,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use linger::Lingering;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
@@ -26,24 +25,23 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Silence after which the system asks whether anybody is there. A player that has paused is not written to.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// From our last word until the far end has closed as well.
-const LINGER: Duration = Duration::from_secs(2);
-/// Read at once while it has not.
-const READ: usize = 4 << 10;
-
 /// A connection that was accepted.
 #[derive(Debug)]
 pub(crate) struct Arrival {
     pub(crate) socket: Box<dyn Socket>,
     pub(crate) from: SocketAddr,
     pub(crate) pass: Pass,
+    /// The far end chose HTTP/2 when TLS was agreed on (RFC 7301).
+    pub(crate) is_h2: bool,
 }
 
-/// Serves connections until `stop` ends, over TLS if there is an acceptor.
+/// Serves connections until `stop` ends, over TLS if there is an acceptor. Whoever is turned away is told `refusal`,
+/// where that needs no TLS: to agree on it is more work than anything else that a stranger can ask for.
 pub(crate) async fn accept<F, E>(
     desk: &Desk,
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
+    refusal: &'static [u8],
     stop: impl Future<Output = ()>,
     serve: impl Fn(Arrival) -> F + Clone + Send + 'static,
 ) where
@@ -51,6 +49,7 @@ pub(crate) async fn accept<F, E>(
     E: Display,
 {
     tokio::pin!(stop);
+    let lingering = Lingering::default();
     loop {
         let accepted = tokio::select! {
             () = &mut stop => return,
@@ -65,6 +64,11 @@ pub(crate) async fn accept<F, E>(
             Ok(pass) => pass,
             Err(full) => {
                 debug!(%from, %full, "connection closed");
+                if tls.is_none() && !refusal.is_empty() {
+                    // A fresh socket takes so little at once, and lingers when it is dropped.
+                    let _ = socket.try_write(refusal);
+                    drop(lingering.watch(socket));
+                }
                 continue;
             }
         };
@@ -72,8 +76,8 @@ pub(crate) async fn accept<F, E>(
         tokio::spawn(async move {
             match open(socket, tls).await {
                 Err(error) => debug!(%from, %error, "connection not opened"),
-                Ok(socket) => {
-                    if let Err(gone) = serve(Arrival { socket, from, pass }).await {
+                Ok((socket, is_h2)) => {
+                    if let Err(gone) = serve(Arrival { socket, from, pass, is_h2 }).await {
                         debug!(%from, %gone, "connection ended");
                     }
                 }
@@ -82,30 +86,18 @@ pub(crate) async fn accept<F, E>(
     }
 }
 
-async fn open(socket: TcpStream, tls: Option<TlsAcceptor>) -> io::Result<Box<dyn Socket>> {
+/// Whether HTTP/2 was chosen is told beside the socket.
+async fn open(socket: TcpStream, tls: Option<TlsAcceptor>) -> io::Result<(Box<dyn Socket>, bool)> {
     // Frames are written whole, and late is worse than small.
     let _ = socket.set_nodelay(true);
     let _ = SockRef::from(&socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
-    let Some(tls) = tls else { return Ok(Box::new(socket)) };
-    match tokio::time::timeout(TLS_LIMIT, tls.accept(socket)).await {
-        Ok(accepted) => Ok(Box::new(accepted?)),
-        Err(_) => Err(io::ErrorKind::TimedOut.into()),
-    }
-}
-
-/// Closes a connection so that the last word arrives. What the far end still sends is read for a moment: closing on it
-/// would take from the far end what is on the way (RFC 9112 section 9.6).
-pub(crate) async fn close(socket: &mut Box<dyn Socket>) -> io::Result<()> {
-    let farewell = async {
-        socket.shutdown().await?;
-        let mut unheard = BytesMut::with_capacity(READ);
-        while socket.read_buf(&mut unheard).await? > 0 {
-            unheard.clear();
-        }
-        Ok(())
+    let Some(tls) = tls else { return Ok((Box::new(socket), false)) };
+    let Ok(accepted) = tokio::time::timeout(TLS_LIMIT, tls.accept(socket)).await else {
+        return Err(io::ErrorKind::TimedOut.into());
     };
-    // Whoever goes on talking is cut off.
-    tokio::time::timeout(LINGER, farewell).await.unwrap_or(Ok(()))
+    let socket = accepted?;
+    let is_h2 = socket.get_ref().1.alpn_protocol() == Some(b"h2");
+    Ok((Box::new(socket), is_h2))
 }
 
 #[cfg(test)]

@@ -15,10 +15,11 @@ use media::{
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use vhost::{Access, Action, AddressError, Place, Protocol, Query, Refusal};
 
+use crate::away::Away;
 use crate::callbacks::{self, Notice};
 use crate::fan::{Fans, Seat};
 use crate::forms::Forms;
-use crate::gate::{Connections, Gate};
+use crate::gate::{Connections, Full, Gate};
 use crate::{Config, Following, Playing, Publishing};
 
 /// Events that a listener may be behind before it misses some.
@@ -35,6 +36,12 @@ pub enum Refused {
     Callback,
     #[error("its codecs have no place in these segments; index.m3u8 leads to others, if there are any")]
     Codecs,
+    #[error("sent away a moment ago")]
+    SentAway,
+    #[error("the stream is there, and its first pieces are not yet")]
+    NotYet,
+    #[error(transparent)]
+    Crowded(#[from] Full),
     #[error(transparent)]
     Publish(#[from] PublishError),
     #[error(transparent)]
@@ -47,10 +54,22 @@ impl Refused {
         match self {
             Self::Address(error) => error.status(),
             Self::Access(refusal) => refusal.status(),
-            Self::Callback => 403,
+            Self::Callback | Self::SentAway => 403,
             Self::Publish(PublishError::Busy) => 409,
             Self::Play(PlayError::NotFound) | Self::Codecs => 404,
             Self::Publish(PublishError::Full) | Self::Play(PlayError::Full) => 503,
+            Self::NotYet | Self::Crowded(_) => 503,
+        }
+    }
+
+    /// Seconds after which it is worth asking again (RFC 9110 section 10.2.3).
+    pub fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::NotYet => Some(1),
+            Self::Crowded(_) | Self::Publish(PublishError::Full) | Self::Play(PlayError::Full) => {
+                Some(Full::RETRY_AFTER)
+            }
+            _ => None,
         }
     }
 }
@@ -90,6 +109,7 @@ struct State {
     /// What is shared by the readers of each stream.
     shares: HashMap<Name, Share>,
     fans: Fans,
+    away: Away,
 }
 
 /// What the readers of a stream share beside the stream.
@@ -104,6 +124,9 @@ struct Share {
 #[derive(Debug)]
 struct Line {
     over: watch::Sender<Option<Why>>,
+    /// Where it is, and comes from.
+    name: Name,
+    address: Option<SocketAddr>,
     closing: Option<(String, Duration, Notice)>,
     since: Instant,
 }
@@ -125,6 +148,7 @@ impl Desk {
             stays: HashMap::new(),
             shares: HashMap::new(),
             fans: Fans::default(),
+            away: Away::default(),
         };
         Self(Arc::new(Inner {
             config: RwLock::new(Arc::new(config)),
@@ -213,9 +237,9 @@ impl Desk {
     fn begin(&self, visit: Visit, source: Source, notice: Option<Notice>) -> Result<Publishing, Refused> {
         let offer = Offer { source, label: visit.protocol.name(), address: visit.address };
         let mut state = self.state();
-        let Visit { place, .. } = visit;
+        let Visit { place, address, .. } = visit;
         let publication = state.hub.publish(crate::now(), &place.name, &place.app.stream, offer)?;
-        let over = state.line(publication.id.0, &place, notice);
+        let over = state.line(publication.id.0, &place, address, notice);
         let bell = state.share(&place.name, &publication.stream).bell;
         self.settle(&mut state);
         let media::Publication { id, session, stream } = publication;
@@ -227,6 +251,9 @@ impl Desk {
         let config = self.config();
         let access = Access { directory: &config.directory, keys: &config.keys };
         let bearer = access.judge(crate::now(), Action::Play, visit.protocol, &visit.place, &visit.query)?;
+        if visit.address.is_some_and(|from| self.state().away.has(&visit.place.name, from.ip())) {
+            return Err(Refused::SentAway);
+        }
         let callbacks = &visit.place.app.callbacks;
         let notice = visit.notice("on_play", &bearer.identity);
         if let Some(url) = &callbacks.on_play {
@@ -241,10 +268,10 @@ impl Desk {
         }
         let viewer = Viewer { label: visit.protocol.name(), address: visit.address };
         let mut state = self.state();
-        let Visit { place, query, .. } = visit;
+        let Visit { place, query, address, .. } = visit;
         let can_pull = !place.app.pull.is_empty();
         let player = state.hub.play(crate::now(), &place.name, &place.app.stream, viewer, can_pull)?;
-        let over = state.line(player.id.0, &place, Some(notice));
+        let over = state.line(player.id.0, &place, address, Some(notice));
         let Share { bell, forms } = state.share(&place.name, &player.stream);
         let bell = bell.subscribe();
         self.settle(&mut state);
@@ -306,9 +333,18 @@ impl Desk {
         self.with(|hub| hub.kick_publisher(crate::now(), name))
     }
 
-    /// Sends a player away; whether it was there.
+    /// Sends a player away; whether it was there. For a while its address is not let in to the stream again: players
+    /// come back by themselves, and those of HLS with the next file they ask for.
     pub fn kick_player(&self, id: PlayerId) -> bool {
-        self.with(|hub| hub.kick_player(crate::now(), id))
+        let mut state = self.state();
+        let line = state.stays.get(&id.0);
+        let who = line.and_then(|line| Some((line.name.clone(), line.address?.ip())));
+        let was_there = state.hub.kick_player(crate::now(), id);
+        if let Some((name, from)) = who.filter(|_| was_there) {
+            state.away.send(name, from);
+        }
+        self.settle(&mut state);
+        was_there
     }
 
     pub fn find(&self, name: &Name) -> Option<Shared> {
@@ -382,12 +418,19 @@ impl Desk {
 }
 
 impl State {
-    fn line(&mut self, id: u64, place: &Place, notice: Option<Notice>) -> watch::Receiver<Option<Why>> {
+    fn line(
+        &mut self,
+        id: u64,
+        place: &Place,
+        address: Option<SocketAddr>,
+        notice: Option<Notice>,
+    ) -> watch::Receiver<Option<Why>> {
         let (over, receiver) = watch::channel(None);
         let callbacks = &place.app.callbacks;
         let closing =
             callbacks.on_close.clone().zip(notice).map(|(url, notice)| (url, callbacks.timeout, notice));
-        self.stays.insert(id, Line { over, closing, since: Instant::now() });
+        let line = Line { over, name: place.name.clone(), address, closing, since: Instant::now() };
+        self.stays.insert(id, line);
         receiver
     }
 

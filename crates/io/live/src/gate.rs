@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Connections at once that were not let in.
@@ -39,6 +39,9 @@ pub enum Full {
 }
 
 impl Full {
+    /// Seconds after which there may be room.
+    pub(crate) const RETRY_AFTER: u32 = 10;
+
     /// Every reason.
     pub const ALL: [Self; 3] = [Self::Connections, Self::Address, Self::Strangers];
 
@@ -85,7 +88,7 @@ struct Count {
 pub(crate) struct Pass {
     gate: Arc<Gate>,
     address: IpAddr,
-    is_stranger: bool,
+    is_stranger: AtomicBool,
 }
 
 impl Gate {
@@ -106,7 +109,7 @@ impl Gate {
                 counts.by_address.insert(address, here);
                 counts.all.open += 1;
                 counts.all.strangers += 1;
-                return Ok(Pass { gate: Arc::clone(self), address, is_stranger: true });
+                return Ok(Pass { gate: Arc::clone(self), address, is_stranger: AtomicBool::new(true) });
             }
         };
         if let Some(refused) = self.refused.get(full as usize) {
@@ -128,8 +131,8 @@ impl Gate {
 
 impl Pass {
     /// It was let in: it does not count against strangers any more.
-    pub(crate) fn let_in(&mut self) {
-        if std::mem::take(&mut self.is_stranger) {
+    pub(crate) fn let_in(&self) {
+        if self.is_stranger.swap(false, Ordering::Relaxed) {
             let mut counts = self.gate.lock();
             counts.all.strangers -= 1;
             if let Some(here) = counts.by_address.get_mut(&self.address) {
@@ -154,7 +157,7 @@ impl Drop for Pass {
 }
 
 /// What counts as one address: of IPv6 a subscriber has 64 bits to choose from (RFC 6177 section 2).
-fn neighbourhood(address: IpAddr) -> IpAddr {
+pub(crate) fn neighbourhood(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
         address @ IpAddr::V4(_) => address,
@@ -211,7 +214,7 @@ mod tests {
         let gate = Arc::new(Gate::default());
         let limits = Limits { connections: usize::MAX, per_address: usize::MAX };
         let address = |last: u8| IpAddr::from([192, 0, 2, last]);
-        let mut first: Vec<_> =
+        let first: Vec<_> =
             (0..STRANGERS_PER_ADDRESS).map(|_| gate.enter(address(1), limits).unwrap()).collect();
         assert_eq!(gate.enter(address(1), limits).unwrap_err(), Full::Strangers);
         let second: Vec<_> = std::iter::from_fn(|| gate.enter(address(2), limits).ok()).collect();

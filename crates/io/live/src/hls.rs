@@ -14,6 +14,7 @@ use hls::{Container, Page, Reach, Reload, Tracks, Variant};
 use media::PlayError;
 use vhost::{AddressError, App, HlsContainer, Protocol};
 
+use crate::gate::Pass;
 use crate::{Desk, Refused, Visit};
 pub(crate) use streams::Streams;
 use streams::{Cut, Stream};
@@ -33,10 +34,12 @@ pub(crate) struct File {
 }
 
 /// Answers a request for `file` in the stream's folder.
-pub(crate) async fn file(desk: &Desk, visit: Visit, file: &str) -> Result<File, Refused> {
+pub(crate) async fn file(desk: &Desk, visit: Visit, file: &str, pass: &Pass) -> Result<File, Refused> {
     let wanted = hls::File::parse(file).ok_or(AddressError::UnknownFile)?;
     desk.judge_play(&visit)?;
     let stream = streams::stream(desk, &visit).await?;
+    // Whoever waits for a first playlist is no stranger: a crowd of players comes before there is one.
+    pass.let_in();
     let answer = answer(desk, &visit, &stream, wanted).await;
     if answer.is_err() {
         streams::forget_unused(desk, &visit.place.name, &stream);
@@ -86,7 +89,11 @@ async fn index(desk: &Desk, visit: &Visit, stream: &Arc<Stream>) -> Result<File,
     // Which tracks there are is known with the first frame.
     let begun = tokio::time::timeout(WAIT, following.beyond(0)).await;
     let headers = following.stream().lock().headers().cloned();
-    let (Ok(true), Some(headers)) = (begun, headers) else { return Err(PlayError::NotFound.into()) };
+    let headers = match (begun, headers) {
+        (Ok(true), Some(headers)) => headers,
+        (Ok(_), _) => return Err(PlayError::NotFound.into()),
+        (Err(_), _) => return Err(Refused::NotYet),
+    };
     drop(following);
     let container = match visit.place.app.hls.container {
         HlsContainer::Auto => Tracks::of(&headers, 0).container(),
@@ -137,12 +144,14 @@ async fn begin(cut: &Cut) -> Result<(), Refused> {
     let known = tokio::time::timeout(WAIT, progress.wait_for(|now| now.is_known || now.is_over)).await;
     match known {
         Ok(Ok(now)) if now.is_known => {}
-        _ => return Err(PlayError::NotFound.into()),
+        Ok(_) => return Err(PlayError::NotFound.into()),
+        Err(_) => return Err(Refused::NotYet),
     }
     if cut.lock().is_refused() { Err(Refused::Codecs) } else { Ok(()) }
 }
 
-/// Waits until what was asked for is there. What is too far ahead is malformed.
+/// Waits until what was asked for is there. What is too far ahead is malformed; what does not come in time may still
+/// come (rfc8216bis section 6.2.5.2).
 async fn reach(cut: &Cut, wanted: &Reload) -> Result<(), Refused> {
     let mut progress = cut.progress.subscribe();
     let wait = async {
@@ -158,7 +167,7 @@ async fn reach(cut: &Cut, wanted: &Reload) -> Result<(), Refused> {
             }
         }
     };
-    tokio::time::timeout(WAIT, wait).await.unwrap_or(Err(AddressError::UnknownFile.into()))
+    tokio::time::timeout(WAIT, wait).await.unwrap_or(Err(Refused::NotYet))
 }
 
 #[cfg(test)]

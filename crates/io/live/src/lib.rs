@@ -4,6 +4,7 @@
 //! is judged, counted and called away ([`Desk`]); listeners ([`rtmp`], [`http`]), players' sockets, relays ([`relay`]). Decides nothing that a protocol decides.
 
 mod accept;
+mod away;
 mod callbacks;
 mod config;
 mod desk;

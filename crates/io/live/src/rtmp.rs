@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info};
 use vhost::{Protocol, Query};
 
-use crate::accept::{Arrival, accept, close};
+use crate::accept::{Arrival, accept};
 use crate::fan::{Form, Seat, Socket};
 use crate::feed::feed;
 use crate::{Desk, Publishing, Refused, Visit};
@@ -60,7 +60,8 @@ pub async fn serve(
         let desk = desk.clone();
         move |arrival| Connection::new(desk.clone(), arrival).run()
     };
-    accept(&desk, listener, tls, stop, serve).await;
+    // Before its handshake RTMP has no words for it.
+    accept(&desk, listener, tls, b"", stop, serve).await;
 }
 
 struct Connection {
@@ -124,7 +125,7 @@ impl Connection {
         };
         self.server.refuse(refusal, &refused.to_string());
         let _ = self.flush().await;
-        let _ = close(&mut self.arrival.socket).await;
+        let _ = linger::farewell(&mut self.arrival.socket).await;
         refused.into()
     }
 
@@ -179,7 +180,7 @@ impl Connection {
     async fn send_away(&mut self, why: &'static str) -> Gone {
         self.server.end(why);
         let _ = self.flush().await;
-        let _ = close(&mut self.arrival.socket).await;
+        let _ = linger::farewell(&mut self.arrival.socket).await;
         Gone::Over(why)
     }
 

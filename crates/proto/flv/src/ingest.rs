@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use codec::Kind;
-use codec::config::{Format, format};
+use codec::config::{Format, format, updated};
 use container::amf;
 use container::flv::{AudioPacket, AudioTag, Malformed, TagKind, VideoPacket, VideoTag};
 use media::{Frame, Picture, Shape, Sound, Ticks, Track, TrackId, Unwrap};
@@ -109,6 +109,9 @@ impl Ingest {
                     None => body.slice_ref(data),
                     Some((_, size)) => nal::widen(*size, data)?,
                 };
+                if tag.is_key() {
+                    self.follow(id, &payload, out);
+                }
                 out.push(Item::Frame(Frame { track: id, key: tag.is_key(), dts, pts, payload }));
             }
             VideoPacket::Frame { .. } | VideoPacket::Metadata(_) | VideoPacket::End => {}
@@ -133,6 +136,19 @@ impl Ingest {
             }
             AudioPacket::Frame(_) | AudioPacket::Channels(_) | AudioPacket::End => {}
         }
+    }
+
+    /// Announces the track anew where a picture brings other parameter sets than its record has: whoever comes later
+    /// is told the record.
+    fn follow(&mut self, id: TrackId, payload: &[u8], out: &mut Vec<Item>) {
+        let Some(track) = self.tracks.iter().find(|known| known.id == id) else { return };
+        let (codec, shape) = (track.codec, track.shape);
+        let Some(config) = updated(codec, &track.config, payload) else { return };
+        let shape = match format(codec, &config) {
+            Ok(Format::Video { width, height }) => Shape::Video(Picture { width, height }),
+            _ => shape,
+        };
+        self.announce(id, codec, &config, shape, out);
     }
 
     fn announce(&mut self, id: TrackId, codec: Kind, config: &[u8], shape: Shape, out: &mut Vec<Item>) {
@@ -313,6 +329,31 @@ mod tests {
         assert_eq!(send(&mut ingest, SMALL, false), (2, 0, 1280));
         assert_eq!(send(&mut ingest, SMALL, true), (3, 1, 642));
         assert_eq!(send(&mut ingest, LARGE, true), (4, 2, 1280));
+    }
+
+    #[test]
+    fn parameter_sets_inside_a_key_frame_are_told_to_whoever_comes_later() {
+        // avcC of FFmpeg 5.1 and libx264 for 1280 x 720, and the sets of 642 x 362 in front of a picture.
+        const LARGE: &[u8] =
+            b"\x01\x64\0\x1f\xff\xe1\0\x1a\x67\x64\0\x1f\xac\xd9\x40\x50\x05\xbb\x01\x10\0\0\
+            \x03\0\x10\0\0\x03\x03\xc0\xf1\x83\x19\x60\x01\0\x06\x68\xeb\xe3\xcb\x22\xc0";
+        const IN_BAND: &[u8] = b"\0\0\0\x1b\x67\x64\0\x1e\xac\xd9\x40\xa4\x2f\xe2\x24\xc0\x44\0\0\
+            \x03\0\x04\0\0\x03\0\xf0\x3c\x58\xb6\x58\0\0\0\x06\x68\xeb\xe3\xcb\x22\xc0\0\0\0\x02\x65\x88";
+        let mut ingest = Ingest::default();
+        take(&mut ingest, TagKind::Video, 0, &video(Kind::H264, true, VideoPacket::Config(LARGE)));
+        let picture = |is_key| video(Kind::H264, is_key, VideoPacket::Frame { cts: 0, data: IN_BAND });
+        // What is no key frame begins nothing.
+        assert_eq!(take(&mut ingest, TagKind::Video, 40, &picture(false)).len(), 1);
+        let items = take(&mut ingest, TagKind::Video, 80, &picture(true));
+        let [Item::Track(track), Item::Frame(frame)] = &items[..] else { panic!("{items:?}") };
+        assert_eq!(track.shape, Shape::Video(Picture { width: 642, height: 362 }));
+        assert_eq!(frame.payload, IN_BAND);
+        assert_eq!(take(&mut ingest, TagKind::Video, 120, &picture(true)).len(), 1, "said once");
+        // As does a record that says the same as a picture before it.
+        let record = track.config.clone();
+        let items =
+            take(&mut ingest, TagKind::Video, 160, &video(Kind::H264, true, VideoPacket::Config(&record)));
+        assert!(matches!(&items[..], [Item::Track(again)] if again == track));
     }
 
     #[test]

@@ -232,7 +232,7 @@ impl Default for Hls {
     fn default() -> Self {
         Self {
             segment: Duration::from_secs(3),
-            max_segment: Duration::from_secs(12),
+            max_segment: Duration::from_secs(6),
             part: Duration::from_millis(200),
             window: 5,
             container: HlsContainer::Auto,

@@ -3,16 +3,18 @@
 //! Owns: `avcC` and `hvcC` (ISO/IEC 14496-15) with the parameter sets in them, `av1C` (AV1 in ISOBMFF section
 //! 2.3) with its sequence header, `vpcC`, `AudioSpecificConfig` (ISO/IEC 14496-3 section 1.6.2.1) and Opus'
 //! identification header (RFC 7845 section 5.1), as far as a picture's size, the form of sound and the names
-//! of RFC 6381 need them.
+//! of RFC 6381 need them; and bringing a record up to date with parameter sets inside pictures.
 
 mod audio;
 mod name;
+mod parameters;
 mod picture;
 mod samples;
 #[cfg(test)]
 mod tests;
 
 pub use name::name;
+pub use parameters::updated;
 pub use samples::samples;
 
 use crate::{Kind, Malformed};

@@ -296,7 +296,8 @@ fn hls(section: &HlsSection, hls: &mut Hls) -> anyhow::Result<()> {
     let or = |value: Option<Span>, default| value.map_or(default, |span| span.0);
     *hls = Hls {
         segment: or(section.segment, hls.segment),
-        max_segment: or(section.max_segment, hls.max_segment),
+        // Whoever asks for longer segments alone gets them.
+        max_segment: or(section.max_segment, hls.max_segment.max(or(section.segment, hls.segment))),
         part: or(section.part, hls.part),
         window: section.window.unwrap_or(hls.window),
         container: match section.container.as_deref() {

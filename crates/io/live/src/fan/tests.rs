@@ -66,7 +66,7 @@ impl Bench {
         let (near, far) = pair().await;
         let from = near.peer_addr().unwrap();
         let pass = desk.gate().enter(from.ip(), desk.config().limits).unwrap();
-        let arrival = Arrival { socket: Box::new(near), from, pass };
+        let arrival = Arrival { socket: Box::new(near), from, pass, is_h2: false };
         let seat = Seat::new(arrival, form, playing, Bytes::new());
         Self { publishing, desk, seat, far, now: Instant::now(), sent: 0 }
     }

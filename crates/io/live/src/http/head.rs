@@ -21,6 +21,27 @@ pub(super) struct Head {
 }
 
 impl Head {
+    /// Of a request in HTTP/2, whose connection is not its own and which can ask for no WebSocket.
+    pub(super) fn of<B>(request: &hyper::Request<B>) -> Self {
+        let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let uri = request.uri();
+        let host = uri.authority().map(hyper::http::uri::Authority::as_str).or_else(|| header("host"));
+        Self {
+            method: request.method().as_str().to_owned(),
+            target: uri.path_and_query().map_or("/", |target| target.as_str()).to_owned(),
+            host: host.unwrap_or_default().to_owned(),
+            websocket: None,
+            takes_gzip: takes_gzip(header("accept-encoding").unwrap_or_default()),
+            is_kept: true,
+            len: 0,
+        }
+    }
+
+    /// Whether a stream without end is asked for.
+    pub(super) fn is_flv(&self) -> bool {
+        self.target.split('?').next().is_some_and(|path| path.ends_with(".flv"))
+    }
+
     /// None until it is all there.
     pub(super) fn parse(bytes: &[u8]) -> Result<Option<Self>, httparse::Error> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
@@ -35,19 +56,13 @@ impl Head {
             let options = header("connection").unwrap_or_default().split(',');
             options.map(str::trim).any(|option| option.eq_ignore_ascii_case(word))
         };
-        // A weight of zero forbids it (RFC 9110 section 12.5.3).
-        let takes_gzip = header("accept-encoding").unwrap_or_default().split(',').any(|coding| {
-            let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-            name.trim().eq_ignore_ascii_case("gzip")
-                && weight.trim().trim_start_matches("q=").parse().unwrap_or(1.0) > 0.0
-        });
         // A body would stand where the next request is looked for.
         let has_body = header("content-length").is_some_and(|length| length != "0")
             || header("transfer-encoding").is_some();
         let is_kept =
             !has_body && if request.version == Some(1) { !says("close") } else { says("keep-alive") };
         Ok(Some(Self {
-            takes_gzip,
+            takes_gzip: takes_gzip(header("accept-encoding").unwrap_or_default()),
             is_kept,
             len,
             method: request.method.unwrap_or_default().to_owned(),
@@ -56,6 +71,15 @@ impl Head {
             websocket: header("sec-websocket-key").filter(|_| wants_websocket).map(str::to_owned),
         }))
     }
+}
+
+/// Whether `Accept-Encoding` has gzip. A weight of zero forbids it (RFC 9110 section 12.5.3).
+fn takes_gzip(offer: &str) -> bool {
+    offer.split(',').any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        name.trim().eq_ignore_ascii_case("gzip")
+            && weight.trim().trim_start_matches("q=").parse().unwrap_or(1.0) > 0.0
+    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
+use bytes::BytesMut;
 use container::flv::Demuxer;
 use flv::{Ingest, Item};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use vhost::Policy;
 
@@ -21,7 +23,8 @@ async fn ask(address: SocketAddr, request: &str) -> (String, BytesMut, TcpStream
         if let Some(at) = bytes.windows(4).position(|end| end == b"\r\n\r\n") {
             break at + 4;
         }
-        let n = tokio::time::timeout(PATIENCE, socket.read_buf(&mut bytes)).await.unwrap().unwrap();
+        // The server may wait as long itself before it answers.
+        let n = tokio::time::timeout(2 * PATIENCE, socket.read_buf(&mut bytes)).await.unwrap().unwrap();
         assert!(n > 0, "closed without an answer");
     };
     let head = String::from_utf8(bytes.split_to(end).to_vec()).unwrap();
@@ -235,4 +238,87 @@ async fn half_a_head_holds_nothing_for_ever_however_slowly_it_comes() {
         assert!(start.elapsed() < HEAD_LIMIT * 2, "{:?}", start.elapsed());
     }
     assert_eq!(desk.connections().open, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_there_but_has_not_begun_is_worth_asking_for_again() {
+    let desk = desk(|app| app.stream.timeout_time = Duration::from_secs(3600));
+    let address = served(&desk).await;
+    let publishing = publish(&desk, "demo").await;
+    for file in ["demo/index.m3u8", "demo.flv"] {
+        let (head, ..) = ask(address, &format!("GET /live/{file} HTTP/1.1")).await;
+        assert!(
+            head.starts_with("HTTP/1.1 503 ") && head.contains("\r\nRetry-After: 1\r\n"),
+            "{file}: {head}"
+        );
+    }
+    // Frames, but no whole segment.
+    publishing.push((0..20).map(|n| picture(n, 100))).unwrap();
+    for file in ["index.m3u8", "ts.m3u8"] {
+        let (head, ..) = ask(address, &format!("GET /live/demo/{file} HTTP/1.1")).await;
+        assert!(
+            head.starts_with("HTTP/1.1 503 ") && head.contains("\r\nRetry-After: 1\r\n"),
+            "{file}: {head}"
+        );
+    }
+    // Nobody is kept waiting for what will never come.
+    let name = desk.streams()[0].name.clone();
+    let waiting = tokio::spawn(async move { status(address, "GET /live/demo/ts.m3u8 HTTP/1.1").await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(desk.kick_publisher(&name));
+    desk.give_up(&name);
+    drop(publishing);
+    assert_ne!(waiting.await.unwrap(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_was_sent_away_stays_away_for_a_while_and_others_come() {
+    let desk = desk(|app| app.hls.segment = Duration::from_secs(1));
+    let address = served(&desk).await;
+    let publishing = publish(&desk, "demo").await;
+    publishing.push((0..80).map(|n| picture(n, 100))).unwrap();
+    let other = publish(&desk, "other").await;
+    other.push([picture(0, 100)]).unwrap();
+    let mut browser = Browser::connect(address).await;
+    let list = browser.playlist("ts.m3u8").await;
+    let segment = list.lines().find(|line| line.ends_with(".ts") && !line.starts_with('#')).unwrap();
+    let segment = format!("/live/demo/{segment}");
+    assert_eq!(browser.get(&segment).await.0, 200);
+    assert!(desk.kick_player(desk.streams()[0].players[0].id));
+    for target in ["/live/demo/ts.m3u8", "/live/demo/index.m3u8", &segment, "/live/demo.flv"] {
+        assert_eq!(status(address, &format!("GET {target} HTTP/1.1")).await, 403, "{target}");
+    }
+    assert_eq!(status(address, "HEAD /live/other.flv HTTP/1.1").await, 200, "of this stream alone");
+    let from = |ip: [u8; 4]| Visit { address: Some((ip, 1).into()), ..crate::testbed::visit(&desk, "demo") };
+    assert_eq!(desk.play(from([127, 0, 0, 1])).await.unwrap_err(), Refused::SentAway, "over RTMP neither");
+    assert!(desk.play(from([127, 0, 0, 2])).await.is_ok());
+    tokio::time::sleep(crate::away::AWAY).await;
+    assert_eq!(status(address, "GET /live/demo/ts.m3u8 HTTP/1.1").await, 200);
+}
+
+#[tokio::test]
+async fn a_crowd_may_wait_for_a_first_playlist() {
+    let desk = desk(|app| app.hls.segment = Duration::from_secs(1));
+    let address = served(&desk).await;
+    let publishing = publish(&desk, "demo").await;
+    publishing.push([picture(0, 100)]).unwrap();
+    // More than there may be strangers of one address.
+    let mut crowd = Vec::new();
+    for _ in 0..600 {
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        socket.write_all(b"GET /live/demo/ts.m3u8 HTTP/1.1\r\nConnection: close\r\n\r\n").await.unwrap();
+        crowd.push(socket);
+    }
+    let all_in = async {
+        while desk.connections().open < 600 || desk.connections().strangers > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, all_in).await.expect("all are in, and wait");
+    publishing.push((1..60).map(|n| picture(n, 100))).unwrap();
+    for mut socket in crowd {
+        let mut said = String::new();
+        tokio::time::timeout(PATIENCE, socket.read_to_string(&mut said)).await.unwrap().unwrap();
+        assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+    }
 }

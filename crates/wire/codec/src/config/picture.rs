@@ -120,7 +120,7 @@ pub(super) fn h265(config: &[u8]) -> Result<Format, Malformed> {
         for _ in 0..u16::from_be_bytes([*high, *low]) {
             let (nal, after) = sized(list)?;
             if kind & 0x3f == SPS_H265 {
-                return sps_h265(nal);
+                return SpsH265::read(nal).map(|sps| sps.format);
             }
             list = after;
         }
@@ -129,31 +129,53 @@ pub(super) fn h265(config: &[u8]) -> Result<Format, Malformed> {
     Err(Malformed::Truncated)
 }
 
-fn sps_h265(nal: &[u8]) -> Result<Format, Malformed> {
-    let mut bits = Bits::escaped(nal.get(2..).ok_or(Malformed::Truncated)?);
-    bits.skip(4)?;
-    let sub_layers = bits.bits(3)?;
-    bits.skip(1)?;
-    // profile_tier_level, section 7.3.3.
-    bits.skip(96)?;
-    let mut present = 0;
-    for _ in 0..sub_layers {
-        present += if bits.bit()? { 88 } else { 0 };
-        present += if bits.bit()? { 8 } else { 0 };
-    }
-    if sub_layers > 0 {
-        bits.skip(2 * (8 - sub_layers))?;
-    }
-    bits.skip(present)?;
-    bits.golomb()?;
-    let chroma = bits.golomb()?;
-    if chroma == 3 {
+/// What is read of a sequence parameter set of H.265.
+pub(super) struct SpsH265 {
+    pub(super) id: u32,
+    /// Profile, tier, compatibility, constraints and level: as they stand in `hvcC`, too.
+    pub(super) general: [u8; 12],
+    /// `chroma_format_idc`, and bits of luma and chroma beyond 8.
+    pub(super) chroma: u32,
+    pub(super) depths: [u32; 2],
+    format: Format,
+}
+
+impl SpsH265 {
+    pub(super) fn read(nal: &[u8]) -> Result<Self, Malformed> {
+        let mut bits = Bits::escaped(nal.get(2..).ok_or(Malformed::Truncated)?);
+        bits.skip(4)?;
+        let sub_layers = bits.bits(3)?;
         bits.skip(1)?;
+        // profile_tier_level, section 7.3.3.
+        let mut general = [0; 12];
+        for byte in &mut general {
+            // 8 bits fit.
+            *byte = bits.bits(8)? as u8;
+        }
+        let mut present = 0;
+        for _ in 0..sub_layers {
+            present += if bits.bit()? { 88 } else { 0 };
+            present += if bits.bit()? { 8 } else { 0 };
+        }
+        if sub_layers > 0 {
+            bits.skip(2 * (8 - sub_layers))?;
+        }
+        bits.skip(present)?;
+        let id = bits.golomb()?;
+        let chroma = bits.golomb()?;
+        if chroma == 3 {
+            bits.skip(1)?;
+        }
+        let size = (bits.golomb()?, bits.golomb()?);
+        let window = window(&mut bits)?;
+        let unit = (if matches!(chroma, 1 | 2) { 2 } else { 1 }, if chroma == 1 { 2 } else { 1 });
+        let format = cropped(size, window, unit)?;
+        let depths = [bits.golomb()?, bits.golomb()?];
+        if id > 15 || chroma > 3 || depths.iter().any(|depth| *depth > 7) {
+            return Err(Malformed::Forbidden);
+        }
+        Ok(Self { id, general, chroma, depths, format })
     }
-    let size = (bits.golomb()?, bits.golomb()?);
-    let window = window(&mut bits)?;
-    let unit = (if matches!(chroma, 1 | 2) { 2 } else { 1 }, if chroma == 1 { 2 } else { 1 });
-    cropped(size, window, unit)
 }
 
 /// Out of `av1C`: its sequence header (AV1 sections 5.3 and 5.5).

@@ -175,3 +175,79 @@ fn a_size_that_no_level_allows_is_refused() {
     let config = hex("464c00000008001702fd009fcb0000000095000000000017020000000000101010");
     assert_eq!(format(Kind::H264, &config), Err(Malformed::Forbidden));
 }
+
+/// A picture of these units, behind lengths of 4 bytes.
+fn picture(units: &[&[u8]]) -> Vec<u8> {
+    units.iter().flat_map(|unit| [&(unit.len() as u32).to_be_bytes()[..], unit].concat()).collect()
+}
+
+/// The sets of `avcC`, or of the arrays of an `hvcC`, as the vectors above have them.
+fn first_set(kind: Kind, config: &[u8]) -> &[u8] {
+    let at = if kind == Kind::H264 { 6 } else { 26 };
+    let len = usize::from(u16::from_be_bytes([config[at], config[at + 1]]));
+    &config[at + 2..at + 2 + len]
+}
+
+#[test]
+fn a_record_follows_the_parameter_sets_inside_pictures() {
+    for (kind, vectors) in [(Kind::H264, H264), (Kind::H265, H265)] {
+        let idr: &[u8] = if kind == Kind::H264 { &[0x65, 1, 2] } else { &[0x26, 1, 2] };
+        let [large, full, small] = vectors.map(|(config, ..)| hex(config));
+        // The same sets again, or none, are nothing new.
+        assert_eq!(updated(kind, &large, &picture(&[first_set(kind, &large), idr])), None);
+        assert_eq!(updated(kind, &large, &picture(&[idr])), None);
+        let mut record = large;
+        for (next, width, height) in [(&full, 1920, 1080), (&small, 642, 362)] {
+            record = updated(kind, &record, &picture(&[first_set(kind, next), idr])).unwrap();
+            // The set has taken the place of that of the same number, and all else is what an encoder writes.
+            assert_eq!(format(kind, &record), Ok(Format::Video { width, height }));
+            assert_eq!(name(kind, &record), name(kind, next));
+            let (mut ours, mut theirs) = (record.clone(), next.clone());
+            if kind == Kind::H265 {
+                // The array may be completed by pictures, and theirs may not.
+                (ours[23], theirs[23]) = (ours[23] & 0x3f, theirs[23] & 0x3f);
+            }
+            assert_eq!(ours, theirs);
+        }
+    }
+}
+
+#[test]
+fn sets_of_other_numbers_stay_and_other_kinds_are_added() {
+    let [large, _, small] = H264.map(|(config, ..)| hex(config));
+    // A picture parameter set of number 1, `010`.
+    let second: &[u8] = &[0x68, 0b0101_1011, 0xe3];
+    let record = updated(Kind::H264, &large, &picture(&[second])).unwrap();
+    assert_eq!(format(Kind::H264, &record), Ok(Format::Video { width: 1280, height: 720 }));
+    let both = [&[2, 0, 3][..], second, &[0, 6, 0x68, 0xeb, 0xe3, 0xcb, 0x22, 0xc0]].concat();
+    assert!(record.windows(both.len()).any(|part| part == both));
+    assert_eq!(updated(Kind::H264, &record, &picture(&[second])), None);
+    let record = updated(Kind::H264, &record, &picture(&[first_set(Kind::H264, &small)])).unwrap();
+    assert!(record.windows(both.len()).any(|part| part == both));
+    // An array that there was none of.
+    let config = hex(H265[0].0);
+    let pps: &[u8] = &[0x44, 0x01, 0xc1, 0x72];
+    let record = updated(Kind::H265, &config, &picture(&[pps])).unwrap();
+    assert_eq!((record[22], &record[record.len() - 9..]), (2, &[&[34, 0, 1, 0, 4][..], pps].concat()[..]));
+}
+
+proptest! {
+    #[test]
+    fn no_picture_and_no_record_is_too_strange(
+        config in proptest::collection::vec(any::<u8>(), 0..200),
+        units in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..40),
+        cut in 0_usize..100,
+    ) {
+        let units: Vec<&[u8]> = units.iter().map(Vec::as_slice).collect();
+        let mut picture = picture(&units);
+        picture.truncate(picture.len().saturating_sub(cut));
+        for (kind, vector) in [(Kind::H264, H264[0].0), (Kind::H265, H265[0].0)] {
+            for config in [&config, &hex(vector)] {
+                if let Some(record) = updated(kind, config, &picture) {
+                    prop_assert!(record.len() < 32 << 10);
+                    prop_assert_eq!(updated(kind, &record, &picture), None, "once is enough");
+                }
+            }
+        }
+    }
+}

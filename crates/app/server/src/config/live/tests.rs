@@ -48,7 +48,7 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!((app.stream.max_frames, app.stream.max_bytes), (1000, 64 << 20));
     assert_eq!((app.stream.content_latency, app.merge_latency), (s(3), Duration::ZERO));
     assert_eq!((app.stream.idle_time, app.stream.timeout_time), (s(30), s(20)));
-    assert_eq!((app.hls.segment, app.hls.max_segment, app.hls.window), (s(3), s(12), 5));
+    assert_eq!((app.hls.segment, app.hls.max_segment, app.hls.window), (s(3), s(6), 5));
     assert_eq!((app.hls.part, app.stream.replace_publisher), (Duration::from_millis(200), true));
     assert_eq!((app.publish, app.play), (Policy::Token, Policy::Open));
     let limits = live_of("live:\n  auto: false\n").desk.limits;

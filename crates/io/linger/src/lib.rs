@@ -2,7 +2,8 @@
 //!
 //! Owns: the end of a TCP connection. A socket closed while bytes of the other side lie unread is reset by the
 //! kernel, and a reset takes with it what was just written: the client that sent too much would never learn
-//! that. So a connection that this side ends is first shut for writing and read empty, for a while.
+//! that (RFC 9112 section 9.6). So a connection that this side ends is first shut for writing and read empty, for a
+//! while. Knows nothing of what is spoken.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -22,22 +23,38 @@ const AT_ONCE: usize = 256;
 /// Bytes read at a time only to be thrown away.
 const CHUNK: usize = 4096;
 
-/// How many may still linger, for all connections of a listener.
-#[derive(Clone)]
-pub(crate) struct Lingering(Arc<Semaphore>);
+/// Says that nothing more comes, and reads what the other side still sends until it has ended the connection too. Whoever
+/// goes on talking is cut off.
+pub async fn farewell(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
+    let work = async {
+        stream.shutdown().await?;
+        let mut thrown_away = [0; CHUNK];
+        while stream.read(&mut thrown_away).await? > 0 {}
+        Ok(())
+    };
+    timeout(PATIENCE, work).await.unwrap_or(Ok(()))
+}
 
-impl Lingering {
-    pub(crate) fn new() -> Self {
+/// How many may still linger, for all connections of a listener.
+#[derive(Debug, Clone)]
+pub struct Lingering(Arc<Semaphore>);
+
+impl Default for Lingering {
+    fn default() -> Self {
         Self(Arc::new(Semaphore::new(AT_ONCE)))
     }
+}
 
-    pub(crate) fn watch(&self, stream: TcpStream) -> Linger {
+impl Lingering {
+    /// Must be dropped within a runtime.
+    pub fn watch(&self, stream: TcpStream) -> Linger {
         Linger { stream: Some(stream), ended: false, lingering: self.clone() }
     }
 }
 
 /// A connection that lingers when it is dropped, unless the other side has ended it.
-pub(crate) struct Linger {
+#[derive(Debug)]
+pub struct Linger {
     /// `None` only while it is dropped.
     stream: Option<TcpStream>,
     /// The other side says no more, or cannot be reached.
@@ -102,14 +119,46 @@ impl Drop for Linger {
         let Ok(permit) = Arc::clone(&self.lingering.0).try_acquire_owned() else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
-            let _ = timeout(PATIENCE, async {
-                stream.shutdown().await?;
-                let mut thrown_away = [0; CHUNK];
-                while stream.read(&mut thrown_away).await? > 0 {}
-                io::Result::Ok(())
-            })
-            .await;
+            let _ = farewell(&mut stream).await;
             drop(permit);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Both ends of a connection, of which the far one has sent what nobody reads.
+    async fn talked_at() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (near, _) = listener.accept().await.unwrap();
+        far.write_all(&[0; 10_000]).await.unwrap();
+        near.readable().await.unwrap();
+        (near, far)
+    }
+
+    #[tokio::test]
+    async fn the_last_word_arrives_whatever_the_far_end_has_said() {
+        for _ in 0..50 {
+            let (near, mut far) = talked_at().await;
+            let mut near = Lingering::default().watch(near);
+            near.write_all(b"no").await.unwrap();
+            drop(near);
+            let mut heard = Vec::new();
+            far.read_to_end(&mut heard).await.unwrap();
+            assert_eq!(heard, b"no");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_does_not_go_is_cut_off() {
+        let (mut near, _far) = talked_at().await;
+        let start = tokio::time::Instant::now();
+        farewell(&mut near).await.unwrap();
+        assert!(start.elapsed() >= PATIENCE);
     }
 }
