@@ -4,6 +4,8 @@ import assert from "node:assert/strict";
 import { createServer } from "node:https";
 import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
+import { Child } from "../harness/child.js";
+import { Chromium } from "../harness/chromium.js";
 import { Ffmpeg, H264_IN_ORDER, Watcher, publish } from "../harness/ffmpeg.js";
 import { liveServer, stopAll } from "../harness/live.js";
 import { TLS } from "../harness/server.js";
@@ -65,6 +67,61 @@ describe("live doors", { concurrency: true }, () => {
     }
     const plain = await fetch(source.flv("demo").replace("https", "http")).catch((error) => error);
     assert.ok(plain instanceof Error, "no HTTP where HTTPS is");
+  });
+
+  test("HTTP/2 is spoken over TLS to curl and to Chromium, and HTTP/1.1 to whoever wants that", async () => {
+    const server = await liveServer("h2", "  hls: { segment: 1s, max_segment: 3s }\n", { tls: true });
+    publish("h2", server.rtmp("demo"), { output: VERIFIED, video: H264_IN_ORDER });
+    await server.cuts("demo");
+    const curl = async (version, url, ...more) => {
+      const args = ["--silent", "--cacert", TLS["ca.pem"], `--http${version}`, "--max-time", "6", "--output", "-", "--write-out", "%{stderr}%{http_version} %{http_code}", ...more, url];
+      const child = new Child(`curl-${version}`, "curl", args);
+      const chunks = [];
+      child.child.stdout.on("data", (data) => chunks.push(data));
+      await child.ended(20_000);
+      return { said: child.said.trim(), body: Buffer.concat(chunks) };
+    };
+    for (const [version, spoken] of [["2", "2"], ["1.1", "1.1"]]) {
+      const index = await curl(version, server.hls("demo"));
+      assert.equal(index.said, `${spoken} 200`);
+      assert.match(index.body.toString(), /^#EXTM3U/);
+      const list = await curl(version, server.hls("demo", "ts.m3u8"), "--compressed");
+      const segment = /^\d+\.ts$/m.exec(list.body.toString())[0];
+      const { said, body } = await curl(version, server.hls("demo", segment));
+      assert.deepEqual([said, body.length % 188, body[0]], [`${spoken} 200`, 0, 0x47]);
+      assert.equal((await curl(version, server.hls("other"))).said, `${spoken} 404`);
+      // It has no end: curl gives up, with what came until then.
+      const flv = await curl(version, server.flv("demo"));
+      assert.equal(flv.said, `${spoken} 200`);
+      assert.equal(flv.body.subarray(0, 3).toString(), "FLV");
+      assert.ok(flv.body.length > 10_000, `${flv.body.length}`);
+    }
+    const chromium = await Chromium.launch();
+    try {
+      const page = await chromium.open("about:blank", { ignoreHTTPSErrors: true });
+      const spoken = [];
+      const tools = await page.context().newCDPSession(page);
+      await tools.send("Network.enable");
+      tools.on("Network.responseReceived", ({ response: { url, protocol } }) => spoken.push([new URL(url), protocol]));
+      await page.goto(`${server.http}/watch/live/demo`);
+      for (const way of ["HTTP-FLV", "LL-HLS"]) {
+        await page.getByRole("button", { name: way, exact: true }).click();
+        await page.locator(".watch-figure", { hasText: "Protocol" }).getByText(way).waitFor();
+        const played = () => page.locator("video").evaluate((video) => [video.currentTime, video.getVideoPlaybackQuality().totalVideoFrames]);
+        const [time, pictures] = await played();
+        await until(`${way} to play`, async () => {
+          const [now, shown] = await played();
+          return now > time + 2 && shown > pictures + 25;
+        });
+      }
+      const from = spoken.filter(([url]) => url.host === new URL(server.hls("demo")).host);
+      for (const end of [".flv", ".m3u8", /\.(ts|m4s)$/]) {
+        const protocols = from.filter(([{ pathname }]) => (end.test ? end.test(pathname) : pathname.endsWith(end))).map(([, protocol]) => protocol);
+        assert.deepEqual([...new Set(protocols)], ["h2"], `${end}: ${protocols.length}`);
+      }
+    } finally {
+      await chromium.close();
+    }
   });
 
   test("tokens and stream keys let in, and wrong ones are told so", async () => {

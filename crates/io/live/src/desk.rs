@@ -126,6 +126,7 @@ struct Line {
     over: watch::Sender<Option<Why>>,
     /// Where it is, and comes from.
     name: Name,
+    protocol: Protocol,
     address: Option<SocketAddr>,
     closing: Option<(String, Duration, Notice)>,
     since: Instant,
@@ -237,9 +238,9 @@ impl Desk {
     fn begin(&self, visit: Visit, source: Source, notice: Option<Notice>) -> Result<Publishing, Refused> {
         let offer = Offer { source, label: visit.protocol.name(), address: visit.address };
         let mut state = self.state();
-        let Visit { place, address, .. } = visit;
+        let Visit { place, protocol, address, .. } = visit;
         let publication = state.hub.publish(crate::now(), &place.name, &place.app.stream, offer)?;
-        let over = state.line(publication.id.0, &place, address, notice);
+        let over = state.line(publication.id.0, &place, (protocol, address), notice);
         let bell = state.share(&place.name, &publication.stream).bell;
         self.settle(&mut state);
         let media::Publication { id, session, stream } = publication;
@@ -251,7 +252,8 @@ impl Desk {
         let config = self.config();
         let access = Access { directory: &config.directory, keys: &config.keys };
         let bearer = access.judge(crate::now(), Action::Play, visit.protocol, &visit.place, &visit.query)?;
-        if visit.address.is_some_and(|from| self.state().away.has(&visit.place.name, from.ip())) {
+        let is_away = |from: SocketAddr| self.state().away.has(&visit.place.name, visit.protocol, from.ip());
+        if visit.address.is_some_and(is_away) {
             return Err(Refused::SentAway);
         }
         let callbacks = &visit.place.app.callbacks;
@@ -268,10 +270,10 @@ impl Desk {
         }
         let viewer = Viewer { label: visit.protocol.name(), address: visit.address };
         let mut state = self.state();
-        let Visit { place, query, address, .. } = visit;
+        let Visit { place, query, protocol, address } = visit;
         let can_pull = !place.app.pull.is_empty();
         let player = state.hub.play(crate::now(), &place.name, &place.app.stream, viewer, can_pull)?;
-        let over = state.line(player.id.0, &place, address, Some(notice));
+        let over = state.line(player.id.0, &place, (protocol, address), Some(notice));
         let Share { bell, forms } = state.share(&place.name, &player.stream);
         let bell = bell.subscribe();
         self.settle(&mut state);
@@ -333,15 +335,15 @@ impl Desk {
         self.with(|hub| hub.kick_publisher(crate::now(), name))
     }
 
-    /// Sends a player away; whether it was there. For a while its address is not let in to the stream again: players
-    /// come back by themselves, and those of HLS with the next file they ask for.
+    /// Sends a player away; whether it was there. For a while its address is not let in to the stream again over
+    /// the same protocol: players come back by themselves, and those of HLS with the next file they ask for.
     pub fn kick_player(&self, id: PlayerId) -> bool {
         let mut state = self.state();
         let line = state.stays.get(&id.0);
-        let who = line.and_then(|line| Some((line.name.clone(), line.address?.ip())));
+        let who = line.and_then(|line| Some((line.name.clone(), line.protocol, line.address?.ip())));
         let was_there = state.hub.kick_player(crate::now(), id);
-        if let Some((name, from)) = who.filter(|_| was_there) {
-            state.away.send(name, from);
+        if let Some((name, protocol, from)) = who.filter(|_| was_there) {
+            state.away.send(name, protocol, from);
         }
         self.settle(&mut state);
         was_there
@@ -422,14 +424,15 @@ impl State {
         &mut self,
         id: u64,
         place: &Place,
-        address: Option<SocketAddr>,
+        (protocol, address): (Protocol, Option<SocketAddr>),
         notice: Option<Notice>,
     ) -> watch::Receiver<Option<Why>> {
         let (over, receiver) = watch::channel(None);
         let callbacks = &place.app.callbacks;
         let closing =
             callbacks.on_close.clone().zip(notice).map(|(url, notice)| (url, callbacks.timeout, notice));
-        let line = Line { over, name: place.name.clone(), address, closing, since: Instant::now() };
+        let name = place.name.clone();
+        let line = Line { over, name, protocol, address, closing, since: Instant::now() };
         self.stays.insert(id, line);
         receiver
     }
