@@ -273,6 +273,24 @@ function ipv6Only() {
   };
 }
 
+/** From now on connections say, in offers and answers, nothing of a video codec. */
+function lacks(codec) {
+  const strip = (sdp) => {
+    const gone = [...sdp.matchAll(new RegExp(`^a=rtpmap:(\\d+) ${codec}/`, "gim"))].map(([, pt]) => pt);
+    const repairs = [...sdp.matchAll(/^a=fmtp:(\d+) apt=(\d+)/gm)].filter(([, , of]) => gone.includes(of)).map(([, pt]) => pt);
+    const all = [...gone, ...repairs];
+    const lines = sdp.split("\r\n").filter((line) => !all.some((pt) => new RegExp(`^a=(rtpmap|fmtp|rtcp-fb):${pt} `).test(line)));
+    return lines.map((line) => (line.startsWith("m=video") ? line.split(" ").filter((part, at) => at < 3 || !all.includes(part)).join(" ") : line)).join("\r\n");
+  };
+  for (const make of ["createOffer", "createAnswer"]) {
+    const original = RTCPeerConnection.prototype[make];
+    RTCPeerConnection.prototype[make] = async function (...given) {
+      const { type, sdp } = await original.apply(this, given);
+      return { type, sdp: strip(sdp) };
+    };
+  }
+}
+
 /** From now on connections know the server at another UDP port alone. */
 function throughPort(port) {
   const original = RTCPeerConnection.prototype.setRemoteDescription;
@@ -345,6 +363,6 @@ const inside = () => room;
 
 window.client = {
   room: inside,
-  join, leave, camera, microphone, publishPainted, publishTone, unpublish, say, sendBytes, askQuality, subscribe, look, received, colorOf, sent, simulate, throughPort, relayOnly, ipv6Only, iceServers,
+  join, leave, camera, microphone, publishPainted, publishTone, unpublish, say, sendBytes, askQuality, subscribe, look, received, colorOf, sent, simulate, lacks, throughPort, relayOnly, ipv6Only, iceServers,
   sendRaw, watch, watched, ownSid, roomName, startCounting, stopCounting, counted, goDeaf,
 };
