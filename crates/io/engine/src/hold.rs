@@ -3,7 +3,9 @@
 //! Owns: the measure of a worker's load, and the rule "marker or tick" of the egress. An idle worker holds
 //! nothing. Above a threshold, packets wait until the video frames they belong to have ended (the RTP marker,
 //! RFC 3550 section 5.1, which SRTP leaves readable) or for a time that grows with the load: longer runs
-//! make the same traffic cheaper to send. Knows nothing of tracks.
+//! make the same traffic cheaper to send. Below it they wait for no longer than the last forwarding took: in a
+//! room so large that one packet for everybody takes a millisecond, the rest of its frame is there by then,
+//! and going along it costs a quarter; in a small one that time is nothing. Knows nothing of tracks.
 
 use std::time::{Duration, Instant};
 
@@ -37,12 +39,14 @@ pub(crate) struct Hold {
     round: u64,
     open: usize,
     since: Option<Instant>,
+    /// How long the last forwarding took.
+    took: Duration,
 }
 
 impl Hold {
     pub(crate) fn new(config: Egress, now: Instant) -> Self {
         let streams = vec![Stream::default(); STREAMS].into_boxed_slice();
-        Self { config, load: Load::new(now), streams, round: 1, open: 0, since: None }
+        Self { config, load: Load::new(now), streams, round: 1, open: 0, since: None, took: Duration::ZERO }
     }
 
     pub(crate) fn configure(&mut self, config: Egress) {
@@ -105,7 +109,8 @@ impl Hold {
     }
 
     /// Everything that waited has been forwarded. A frame whose end was lost holds nothing any more.
-    pub(crate) fn forwarded(&mut self) {
+    pub(crate) fn forwarded(&mut self, took: Duration) {
+        self.took = took;
         self.since = None;
         self.open = 0;
         self.round += 1;
@@ -114,11 +119,9 @@ impl Hold {
     fn hold(&self) -> Duration {
         let threshold = u32::from(self.config.hold_above) * 10;
         let above = self.load.permille.saturating_sub(threshold);
-        if above == 0 {
-            return Duration::ZERO;
-        }
         let span = FULL_AT.saturating_sub(threshold).max(1);
-        self.config.max_hold * above.min(span) / span
+        let by_load = self.config.max_hold * above.min(span) / span;
+        by_load.max(self.took.min(self.config.max_hold))
     }
 }
 
@@ -172,7 +175,7 @@ mod tests {
     fn watch(hold: &mut Hold, now: Instant, ssrc: u32) {
         hold.arrived(now, &rtp(ssrc, 0, false));
         hold.arrived(now, &rtp(ssrc, 0, true));
-        hold.forwarded();
+        hold.forwarded(Duration::ZERO);
     }
 
     #[test]
@@ -198,7 +201,7 @@ mod tests {
         // When: the marker comes, Then: it goes.
         hold.arrived(now, &rtp(1, 90, true));
         assert!(hold.due(now));
-        hold.forwarded();
+        hold.forwarded(Duration::ZERO);
         assert!(!hold.due(now) && hold.deadline().is_none());
     }
 
@@ -214,7 +217,7 @@ mod tests {
         assert!(!hold.due(now));
         // Half way between the threshold and the full hold.
         assert_eq!(hold.deadline(), Some(now + Duration::from_micros(2500)));
-        hold.forwarded();
+        hold.forwarded(Duration::ZERO);
         hold.arrived(now, &rtp(1, 99, true));
         assert!(hold.due(now), "the frame of stream 2 is not waited for again");
     }
@@ -226,12 +229,28 @@ mod tests {
         for n in 0..5 {
             hold.arrived(now, &rtp(7, n * 960, false));
             assert!(hold.due(now));
-            hold.forwarded();
+            hold.forwarded(Duration::ZERO);
         }
         hold.arrived(now, &[0x80, 200, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0]);
         hold.arrived(now, &[0x16; 40]);
         hold.arrived(now, &[0x80, 96]);
         assert_eq!(hold.deadline(), None);
+    }
+
+    #[test]
+    fn an_idle_worker_waits_as_long_as_forwarding_takes_and_no_longer_than_the_tick() {
+        let now = Instant::now();
+        let mut hold = at_load(100, now);
+        watch(&mut hold, now, 1);
+        hold.forwarded(Duration::from_millis(2));
+        hold.arrived(now, &rtp(1, 90, false));
+        assert!(!hold.due(now));
+        assert_eq!(hold.deadline(), Some(now + Duration::from_millis(2)));
+        hold.arrived(now, &rtp(1, 90, true));
+        assert!(hold.due(now));
+        hold.forwarded(Duration::from_secs(1));
+        hold.arrived(now, &rtp(1, 99, false));
+        assert_eq!(hold.deadline(), Some(now + Duration::from_millis(5)));
     }
 
     #[test]

@@ -12,8 +12,9 @@ use crate::port::Port;
 use crate::stats::WorkerStats;
 use crate::streams::Streams;
 
-/// Bytes in the outbox before it is sent: a turn's fan-out to some hundred subscribers.
-const OUTBOX_BYTES: usize = 1 << 20;
+/// Bytes in the outbox before it is sent: as much as stays in a core's second cache until the kernel reads it,
+/// and enough for the calls to be few.
+const OUTBOX_BYTES: usize = 256 << 10;
 /// How long a full socket may hold up what is in the outbox.
 const PATIENCE: Duration = Duration::from_millis(100);
 

@@ -213,7 +213,7 @@ impl Streams {
         let mut done = 0;
         let mut entries = outbox.entries().iter().peekable();
         while let Some(entry) = entries.next() {
-            let remote = entry.path.remote;
+            let remote = outbox.path(entry).remote;
             if Carrier::of(remote) != Carrier::Tcp {
                 continue;
             }
@@ -222,7 +222,7 @@ impl Streams {
             self.frames.clear();
             done += 1;
             stream.frame(now, outbox.payload(entry), &mut self.frames, stats);
-            while let Some(next) = entries.next_if(|next| next.path.remote == remote) {
+            while let Some(next) = entries.next_if(|next| outbox.path(next).remote == remote) {
                 done += 1;
                 stream.frame(now, outbox.payload(next), &mut self.frames, stats);
             }

@@ -229,12 +229,14 @@ impl Worker {
         if self.outgoing.blocked() {
             return;
         }
+        let began = Instant::now();
         while self.router.fan_out(now, &mut self.outgoing.outbox) {
             if !self.flush(now) {
                 return;
             }
         }
-        self.hold.forwarded();
+        self.flush(now);
+        self.hold.forwarded(began.elapsed());
         while let Some((worker, link)) = self.router.poll_link() {
             self.crossing.link(worker, link, &mut self.stats);
         }

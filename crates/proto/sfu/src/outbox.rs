@@ -3,6 +3,8 @@
 //! Owns: the layout that a driver needs for GSO. Datagrams lie back to back in the order in which they were
 //! written, so those of one subscriber are neighbours. Knows nothing of sockets or of what the bytes mean.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
 use peer::Path;
 
 /// Segments that one UDP GSO send may carry: `UDP_MAX_SEGMENTS` of Linux before 6.9.
@@ -14,10 +16,11 @@ pub const MAX_RUN_BYTES: usize = 65_507;
 /// One datagram in an [`Outbox`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
-    pub path: Path,
     /// Where it begins in [`Outbox::bytes`].
-    pub offset: usize,
-    pub len: usize,
+    offset: u32,
+    len: u32,
+    /// Index of its path, which a stretch of neighbours share.
+    path: u32,
 }
 
 /// Neighbouring datagrams to one destination that differ in size only in that the last may be shorter:
@@ -41,6 +44,7 @@ pub struct Outbox {
     bytes: Vec<u8>,
     used: usize,
     entries: Vec<Entry>,
+    paths: Vec<Path>,
     limit: usize,
 }
 
@@ -48,13 +52,14 @@ impl Outbox {
     /// An outbox that says it is full once `limit` bytes are in it. What has begun is still finished, so
     /// it can hold one subscriber's batch more.
     pub fn new(limit: usize) -> Self {
-        Self { bytes: Vec::with_capacity(limit), used: 0, entries: Vec::new(), limit }
+        Self { bytes: Vec::with_capacity(limit), used: 0, entries: Vec::new(), paths: Vec::new(), limit }
     }
 
     /// Forgets the datagrams, keeps the memory.
     pub fn clear(&mut self) {
         self.used = 0;
         self.entries.clear();
+        self.paths.clear();
     }
 
     pub fn is_empty(&self) -> bool {
@@ -78,7 +83,14 @@ impl Outbox {
 
     /// The bytes of one datagram.
     pub fn payload(&self, entry: &Entry) -> &[u8] {
-        self.bytes.get(entry.offset..entry.offset + entry.len).unwrap_or_default()
+        let (offset, len) = (entry.offset as usize, entry.len as usize);
+        self.bytes.get(offset..offset + len).unwrap_or_default()
+    }
+
+    /// Where one datagram goes. An entry of another outbox goes nowhere.
+    pub fn path(&self, entry: &Entry) -> Path {
+        const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        self.paths.get(entry.path as usize).copied().unwrap_or(Path { local: NOWHERE, remote: NOWHERE })
     }
 
     /// Room for a datagram of up to `len` bytes, to be filled and then committed. Its content is
@@ -94,7 +106,11 @@ impl Outbox {
     /// The first `len` bytes of the last [`Outbox::room`] are a datagram.
     pub fn commit(&mut self, path: Path, len: usize) {
         debug_assert!(self.used + len <= self.bytes.len());
-        self.entries.push(Entry { path, offset: self.used, len });
+        if self.paths.last() != Some(&path) {
+            self.paths.push(path);
+        }
+        let path = self.paths.len() as u32 - 1;
+        self.entries.push(Entry { offset: self.used as u32, len: len as u32, path });
         self.used += len;
     }
 
@@ -106,7 +122,7 @@ impl Outbox {
 
     /// The datagrams as GSO runs of at most `max_segments`; with 1, one run a datagram.
     pub fn runs(&self, max_segments: usize) -> Runs<'_> {
-        Runs { rest: &self.entries, max_segments: max_segments.max(1) }
+        Runs { rest: &self.entries, outbox: self, max_segments: max_segments.max(1) }
     }
 }
 
@@ -114,6 +130,7 @@ impl Outbox {
 #[derive(Debug)]
 pub struct Runs<'a> {
     rest: &'a [Entry],
+    outbox: &'a Outbox,
     max_segments: usize,
 }
 
@@ -122,16 +139,18 @@ impl Iterator for Runs<'_> {
 
     fn next(&mut self) -> Option<Run> {
         let (first, others) = self.rest.split_first()?;
-        let mut run =
-            Run { path: first.path, offset: first.offset, len: first.len, segment: first.len, count: 1 };
+        let segment = first.len as usize;
+        let path = self.outbox.path(first);
+        let mut run = Run { path, offset: first.offset as usize, len: segment, segment, count: 1 };
         for entry in others {
-            let fits = run.count < self.max_segments && run.len + entry.len <= MAX_RUN_BYTES;
-            if !fits || entry.path != run.path || entry.len > run.segment {
+            let len = entry.len as usize;
+            let fits = run.count < self.max_segments && run.len + len <= MAX_RUN_BYTES;
+            if !fits || entry.path != first.path || len > segment {
                 break;
             }
-            run.len += entry.len;
+            run.len += len;
             run.count += 1;
-            if entry.len < run.segment {
+            if len < segment {
                 break;
             }
         }

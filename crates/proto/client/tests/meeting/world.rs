@@ -274,7 +274,7 @@ impl World {
 
 fn deliver(now: Time, guests: &mut [Guest], outbox: &mut Outbox) -> bool {
     for entry in outbox.entries() {
-        let to = entry.path.remote;
+        let to = outbox.path(entry).remote;
         let datagram = outbox.payload(entry).to_vec();
         if let Some(guest) = guests.iter_mut().find(|guest| guest.addresses.contains(&to)) {
             guest.down.send(now, datagram.len(), (to, datagram));

@@ -201,7 +201,7 @@ fn a_full_outbox_is_emptied_and_filled_again_without_losing_anything() {
         rounds += 1;
         sent += outbox.entries().len();
         let destinations: std::collections::HashSet<_> =
-            outbox.entries().iter().map(|e| e.path.remote).collect();
+            outbox.entries().iter().map(|e| outbox.path(e).remote).collect();
         assert!(destinations.len() <= 1);
         outbox.clear();
         if !more {

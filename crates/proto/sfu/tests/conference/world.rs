@@ -220,11 +220,11 @@ impl World {
     fn deliver(&mut self, outbox: &mut Outbox) -> bool {
         let moved = !outbox.is_empty();
         for entry in outbox.entries() {
-            let to = self.clients.iter().position(|c| c.address == entry.path.remote);
+            let to = self.clients.iter().position(|c| c.address == outbox.path(entry).remote);
             let Some(to) = to else { continue };
             let datagram = outbox.payload(entry).to_vec();
             if !(self.lose_down)(to, &datagram) {
-                self.clients[to].take(self.now, entry.path.local, datagram);
+                self.clients[to].take(self.now, outbox.path(entry).local, datagram);
             }
         }
         outbox.clear();
