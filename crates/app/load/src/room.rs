@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, ValueEnum};
-use client::{Mode, Publish, Quality, VideoSourceParams};
+use client::{Coding, Mode, Publish, Quality, VideoSourceParams};
 use clock::Time;
 
 use crate::cost;
@@ -89,6 +89,9 @@ pub struct Room {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Video {
     Vp8,
+    H264,
+    Vp9,
+    Av1,
     None,
 }
 
@@ -160,13 +163,20 @@ impl Room {
         if self.audio {
             tracks.push(if self.dtx { Publish::Voice } else { Publish::Audio });
         }
-        if self.video == Video::Vp8 {
+        let coding = match self.video {
+            Video::Vp8 => Some(Coding::Vp8),
+            Video::H264 => Some(Coding::H264),
+            Video::Vp9 => Some(Coding::Vp9),
+            Video::Av1 => Some(Coding::Av1),
+            Video::None => None,
+        };
+        if let Some(coding) = coding {
             let params = if self.simulcast {
                 VideoSourceParams::simulcast_of(self.bitrate)
             } else {
                 VideoSourceParams::single(self.bitrate)
             };
-            tracks.push(Publish::Video(params));
+            tracks.push(Publish::Video(VideoSourceParams { coding, ..params }));
         }
         tracks
     }

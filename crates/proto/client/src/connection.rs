@@ -48,6 +48,8 @@ pub struct Connection {
     rng: SmallRng,
     keys: Option<Box<Keys>>,
     connected: bool,
+    /// The server has described its end.
+    described: bool,
     failed: bool,
     hushed: bool,
     sections: Vec<(Mid, Purpose)>,
@@ -109,6 +111,7 @@ impl Connection {
             pacing: endpoint.pacing,
             keys: None,
             connected: false,
+            described: false,
             failed: false,
             hushed: false,
             sections: Vec::new(),
@@ -157,7 +160,7 @@ impl Connection {
         let Some(mid) = self.next_mid() else { return };
         let publication = Publication::new(now, what, mid, self.pacing, &mut self.rng);
         let rids: Vec<Rid> = publication.streams.iter().filter_map(|stream| stream.rid).collect();
-        self.sections.push((mid, Purpose::Send { video: publication.is_video(), cid, rids }));
+        self.sections.push((mid, Purpose::Send { coding: publication.coding(), cid, rids }));
         self.publications.push(publication);
     }
 
@@ -199,6 +202,7 @@ impl Connection {
     }
 
     fn learn(&mut self, now: Time, theirs: &Session) {
+        self.described = true;
         let told = describe::streams(theirs);
         let gone = |incoming: &Incoming| !told.iter().any(|t| t.ssrc == incoming.told.ssrc);
         for incoming in self.incoming.iter().filter(|i| gone(i)) {
@@ -222,6 +226,11 @@ impl Connection {
 
     pub fn is_connected(&self) -> bool {
         self.connected
+    }
+
+    /// Whether the server wants it.
+    pub(crate) fn is_described(&self) -> bool {
+        self.described
     }
 
     /// It was given up, and stays so.

@@ -9,6 +9,8 @@ use sdp::{
     Simulcast, Way,
 };
 
+use crate::payload::Coding;
+
 /// Our `a=sctp-port` and `a=max-message-size`, as in Chromium.
 const SCTP_PORT: u16 = 5000;
 const MAX_MESSAGE_SIZE: u64 = 262_144;
@@ -61,7 +63,8 @@ pub(crate) struct Local {
 #[derive(Debug, Clone)]
 pub(crate) enum Purpose {
     Data,
-    Send { video: bool, cid: String, rids: Vec<Rid> },
+    /// Sound, if it is coded in nothing.
+    Send { coding: Option<Coding>, cid: String, rids: Vec<Rid> },
     Receive { video: bool },
 }
 
@@ -73,6 +76,14 @@ pub(crate) struct Told {
     pub(crate) ssrc: Ssrc,
     pub(crate) rtx: Option<Ssrc>,
     pub(crate) ids: Ids,
+    codings: [Option<(Pt, Coding)>; Coding::ALL.len()],
+}
+
+impl Told {
+    /// What a packet with this payload type is coded in.
+    pub(crate) fn coding(&self, pt: Pt) -> Option<Coding> {
+        self.codings.iter().flatten().find(|(known, _)| *known == pt).map(|(_, coding)| *coding)
+    }
 }
 
 impl Local {
@@ -111,9 +122,12 @@ impl Local {
         for (mid, purpose) in sections {
             let mut section = match purpose {
                 Purpose::Data => Section::data(*mid, SCTP_PORT, MAX_MESSAGE_SIZE),
-                Purpose::Receive { video } => media(*mid, *video, Direction::RecvOnly),
-                Purpose::Send { video, cid, rids } => {
-                    let mut section = media(*mid, *video, Direction::SendOnly);
+                Purpose::Receive { video } => {
+                    let codings: &[Coding] = if *video { &Coding::ALL } else { &[] };
+                    media(*mid, codings, Direction::RecvOnly)
+                }
+                Purpose::Send { coding, cid, rids } => {
+                    let mut section = media(*mid, coding.as_slice(), Direction::SendOnly);
                     section.rtp.msids = vec![Msid { stream: "-".into(), track: Some(cid.clone()) }];
                     if !rids.is_empty() {
                         let line = |rid: &Rid| RidLine { rid: *rid, way: Way::Send, restrictions: None };
@@ -154,7 +168,9 @@ fn bundle(session: &mut Session) {
     session.groups = vec![sdp::Group { semantics: "BUNDLE".into(), mids }];
 }
 
-fn media(mid: Mid, video: bool, direction: Direction) -> Section {
+/// Sound, if there are no codings of pictures.
+fn media(mid: Mid, codings: &[Coding], direction: Direction) -> Section {
+    let video = !codings.is_empty();
     let kind = if video { Kind::Video } else { Kind::Audio };
     let mut section = Section::rtp(kind, mid, direction);
     section.rtp.extmap_allow_mixed = true;
@@ -167,12 +183,7 @@ fn media(mid: Mid, video: bool, direction: Direction) -> Section {
     if video {
         section.rtp.extensions.push(extension(10, Extension::Rid));
         section.rtp.extensions.push(extension(11, Extension::RepairedRid));
-        let mut vp8 = Payload::new(Pt(96), "VP8", 90_000);
-        vp8.feedback =
-            vec![Feedback::Remb, Feedback::TransportCc, Feedback::CcmFir, Feedback::Nack, Feedback::NackPli];
-        let mut rtx = Payload::new(Pt(97), "rtx", 90_000);
-        rtx.fmtp.set("apt", "96");
-        section.rtp.payloads = vec![vp8, rtx];
+        section.rtp.payloads = codings.iter().flat_map(|coding| video_payloads(*coding)).collect();
     } else {
         section.rtp.extensions.push(extension(1, Extension::AudioLevel));
         let mut opus = Payload::new(Pt(111), "opus", 48_000);
@@ -182,6 +193,18 @@ fn media(mid: Mid, video: bool, direction: Direction) -> Section {
         section.rtp.payloads = vec![opus];
     }
     section
+}
+
+/// A codec with its repair.
+fn video_payloads(coding: Coding) -> [Payload; 2] {
+    let pt = coding.pt();
+    let mut payload = Payload::new(pt, coding.name(), 90_000);
+    payload.fmtp = Fmtp(coding.fmtp().into());
+    payload.feedback =
+        vec![Feedback::Remb, Feedback::TransportCc, Feedback::CcmFir, Feedback::Nack, Feedback::NackPli];
+    let mut rtx = Payload::new(Pt(pt.0 + 1), "rtx", 90_000);
+    rtx.fmtp.set("apt", &pt.0.to_string());
+    [payload, rtx]
 }
 
 /// Reads a description of the server's.
@@ -237,7 +260,15 @@ pub(crate) fn streams(session: &Session) -> Vec<Told> {
             ssrc: first,
             rtx: section.rtp.rtx_ssrc_of(first),
             ids: Ids::of(&section.rtp),
+            codings: codings(&section.rtp),
         })
     });
     told.collect()
+}
+
+fn codings(rtp: &sdp::Rtp) -> [Option<(Pt, Coding)>; Coding::ALL.len()] {
+    Coding::ALL.map(|coding| {
+        let named = |payload: &&Payload| payload.name.eq_ignore_ascii_case(coding.name());
+        rtp.payloads.iter().find(named).map(|payload| (payload.pt, coding))
+    })
 }

@@ -62,6 +62,9 @@ impl Incoming {
         self.stats.bytes += view.bytes().len() as u64;
         let seq = self.reception.receive(now, header.seq, header.timestamp);
         self.ledger.note(seq, Way::First);
+        if let (Media::Video(frames), Some(coding)) = (&mut self.media, self.told.coding(header.pt)) {
+            frames.set_coding(coding);
+        }
         self.take(now, seq, header.timestamp, header.marker, view.payload());
         let (_, sent) = content::split(view.payload())?;
         now.unix.checked_sub(sent)

@@ -14,6 +14,7 @@ use crate::content;
 use crate::describe::Ids;
 use crate::history::History;
 use crate::pacer::{Pacer, Pacing};
+use crate::payload::Coding;
 use crate::source::{VideoSource, VideoSourceParams};
 use crate::voice::{AudioSource, Sound};
 
@@ -24,7 +25,7 @@ pub enum Publish {
     Audio,
     /// Opus of a voice that pauses, and sends little then (DTX).
     Voice,
-    /// VP8 of a camera.
+    /// A camera.
     Video(VideoSourceParams),
 }
 
@@ -112,8 +113,12 @@ impl Publication {
         }
     }
 
-    pub(crate) fn is_video(&self) -> bool {
-        matches!(self.source, Source::Video(_))
+    /// None of sound.
+    pub(crate) fn coding(&self) -> Option<Coding> {
+        match &self.source {
+            Source::Video(video) => Some(video.coding()),
+            Source::Audio(_) => None,
+        }
     }
 
     /// When something is to be made or sent.

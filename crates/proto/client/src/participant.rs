@@ -263,7 +263,9 @@ impl Participant {
             Mode::Single => true,
             Mode::Dual => !self.config.publish.is_empty(),
         };
-        (!up || self.up.is_connected()) && self.down.as_ref().is_none_or(Connection::is_connected)
+        // A publisher who is sent nothing is not offered the other one by every server.
+        let down = self.down.as_ref().filter(|down| !up || down.is_described());
+        (!up || self.up.is_connected()) && down.is_none_or(Connection::is_connected)
     }
 
     /// Why it is over: the server's goodbye, a connection that failed, a description that made no sense.
@@ -346,7 +348,7 @@ fn add_track(cid: &str, what: &Publish) -> proto::AddTrackRequest {
         });
     }
     add.simulcast_codecs.push(proto::SimulcastCodec {
-        codec: "vp8".into(),
+        codec: params.coding.name().to_lowercase(),
         cid: cid.into(),
         ..Default::default()
     });

@@ -3,23 +3,17 @@
 use std::time::{Duration, Instant};
 
 use clock::Time;
-use codec::vp8;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use rtp::Rid;
 
 use crate::content::{self, STAMP_LEN, Stamp};
+use crate::payload::{Coding, Picture};
 
 /// A key frame is this many times a delta frame.
 const KEY_FRAME_FACTOR: f64 = 5.0;
-/// Largest RTP payload: 1200 bytes of packet as in libwebrtc, less header, extensions and trailer.
-const MAX_PAYLOAD: usize = 1132;
 /// RTP clock of video, Hz.
 const VIDEO_CLOCK: u64 = 90_000;
-/// Bytes of a VP8 key frame's header and of any other's, RFC 6386 section 9.1.
-const KEY_HEADER: usize = 10;
-const DELTA_HEADER: usize = 3;
-
 /// One simulcast layer, or the only one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layer {
@@ -29,13 +23,14 @@ pub struct Layer {
     pub width: u16,
     /// Pixels.
     pub height: u16,
-    /// Bits a second of VP8, on average.
+    /// Bits a second, on average.
     pub bitrate: u64,
 }
 
 /// What a camera would be set to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VideoSourceParams {
+    pub coding: Coding,
     /// Lowest first.
     pub layers: Vec<Layer>,
     /// Frames a second.
@@ -50,7 +45,13 @@ impl VideoSourceParams {
     /// One layer of 640x360 at 30 frames a second.
     pub fn single(bitrate: u64) -> Self {
         let layer = Layer { rid: None, width: 640, height: 360, bitrate };
-        Self { layers: vec![layer], fps: 30, key_frame_interval: Duration::from_secs(10), temporal_layers: 1 }
+        Self {
+            coding: Coding::Vp8,
+            layers: vec![layer],
+            fps: 30,
+            key_frame_interval: Duration::from_secs(10),
+            temporal_layers: 1,
+        }
     }
 
     /// Three layers `q`, `h`, `f` of 720p that share a bitrate as libwebrtc shares it.
@@ -74,9 +75,8 @@ impl VideoSourceParams {
                 layer("h", 640, 360, 450_000),
                 layer("f", 1280, 720, 1_700_000),
             ],
-            fps: 30,
-            key_frame_interval: Duration::from_secs(10),
             temporal_layers: 3,
+            ..Self::single(0)
         }
     }
 }
@@ -109,6 +109,10 @@ impl VideoSource {
         let encoder = |i| Encoder::new(seed.wrapping_add(i as u64));
         let encoders = (0..params.layers.len()).map(encoder).collect();
         Self { params, encoders, started: now.mono, ticks: 0 }
+    }
+
+    pub(crate) fn coding(&self) -> Coding {
+        self.params.coding
     }
 
     /// When the next frames are due.
@@ -190,29 +194,30 @@ impl Encoder {
         if temporal == 0 {
             self.tl0 = self.tl0.wrapping_add(1);
         }
-        let header = if key { KEY_HEADER } else { DELTA_HEADER };
+        let coding = params.coding;
+        let picture = Picture {
+            key,
+            size: (layer.width, layer.height),
+            number: self.picture_id,
+            tl0: self.tl0,
+            key_index: self.key_index,
+            temporal,
+            // The pattern refers to the base layer only from each upper layer's first frame.
+            layer_sync: temporal > 0 && self.since_key < 3,
+            non_reference: params.temporal_layers > 1 && temporal + 1 == params.temporal_layers,
+        };
+        let header = coding.header_len(key);
         let size = self.size(key, layer.bitrate, params.fps).max(header + STAMP_LEN);
         let mut frame = vec![0; size];
-        write_header(&mut frame, key, layer);
+        coding.write_header(&mut frame, &picture);
         let captured = Duration::from_micros(now.unix.as_micros() as u64);
         if let Some(body) = frame.get_mut(header..) {
             content::fill(body, &Stamp { number: self.frames, layer: index as u8, captured });
         }
-        let descriptor = vp8::Descriptor {
-            start: true,
-            non_reference: params.temporal_layers > 1 && temporal + 1 == params.temporal_layers,
-            picture_id: Some(vp8::PictureId { value: self.picture_id, wide: true }),
-            tl0_picture_index: Some(self.tl0),
-            temporal: Some(temporal),
-            // The pattern refers to the base layer only from each upper layer's first frame.
-            layer_sync: temporal > 0 && self.since_key < 3,
-            key_index: Some(self.key_index),
-            ..vp8::Descriptor::default()
-        };
         self.frames = self.frames.wrapping_add(1);
         self.since_key += 1;
         self.picture_id = (self.picture_id + 1) & 0x7fff;
-        Encoded { layer: index, timestamp, payloads: packetise(&frame, descriptor), key }
+        Encoded { layer: index, timestamp, payloads: coding.packetise(&frame, &picture), key }
     }
 
     /// Bytes of the next frame: around the average, key frames larger, paid back by what follows.
@@ -237,48 +242,13 @@ fn temporal_layer(n: u32, layers: u8) -> u8 {
     }
 }
 
-/// The uncompressed data chunk, RFC 6386 section 9.1.
-fn write_header(frame: &mut [u8], key: bool, layer: &Layer) {
-    // Version 0, shown, first partition as long as the frame allows in 19 bits.
-    let partition = (frame.len() as u32).min(0x7_ffff);
-    let tag = u32::from(!key) | 1 << 4 | partition << 5;
-    let [t0, t1, t2, _] = tag.to_le_bytes();
-    let [w0, w1] = layer.width.to_le_bytes();
-    let [h0, h1] = layer.height.to_le_bytes();
-    let header = [t0, t1, t2, 0x9d, 0x01, 0x2a, w0, w1, h0, h1];
-    let len = if key { KEY_HEADER } else { DELTA_HEADER };
-    for (to, from) in frame.iter_mut().zip(header.iter().take(len)) {
-        *to = *from;
-    }
-}
-
-/// Cuts a frame into payloads whose sizes differ by one byte at most, the smaller ones first, as libwebrtc
-/// does.
-fn packetise(frame: &[u8], mut descriptor: vp8::Descriptor) -> Vec<Vec<u8>> {
-    let mut head = [0; 8];
-    let room = MAX_PAYLOAD - head.len();
-    let count = frame.len().div_ceil(room).max(1);
-    let (small, larger) = (frame.len() / count, frame.len() % count);
-    let mut rest = frame;
-    let mut payloads = Vec::with_capacity(count);
-    for i in 0..count {
-        let len = small + usize::from(i >= count - larger);
-        let Some((part, after)) = rest.split_at_checked(len) else { break };
-        rest = after;
-        descriptor.start = i == 0;
-        let used = descriptor.write(&mut head).unwrap_or(0);
-        let mut payload = Vec::with_capacity(used + len);
-        payload.extend_from_slice(head.get(..used).unwrap_or_default());
-        payload.extend_from_slice(part);
-        payloads.push(payload);
-    }
-    payloads
-}
-
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
 mod tests {
+    use codec::vp8;
+
     use super::*;
+    use crate::payload::MAX_PAYLOAD;
 
     fn start() -> Time {
         Time { mono: Instant::now(), unix: Duration::from_secs(1_700_000_000) }
@@ -320,7 +290,7 @@ mod tests {
             }
             let sizes: Vec<_> = f.payloads.iter().map(Vec::len).collect();
             assert!(sizes.is_sorted() && sizes[sizes.len() - 1] - sizes[0] <= 1, "{sizes:?}");
-            let header = if f.key { KEY_HEADER } else { DELTA_HEADER };
+            let header = Coding::Vp8.header_len(f.key);
             assert_eq!(usize::from(content::check(&whole[header..]).unwrap().layer), f.layer);
         }
     }

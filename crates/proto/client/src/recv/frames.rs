@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use clock::Time;
-use codec::vp8;
 use rtp::seq::ExtSeq;
 
 use crate::content;
+use crate::payload::{Coding, Head};
 
 /// A picture that stands this long is a freeze that people notice.
 const SHORT_FREEZE: Duration = Duration::from_millis(500);
@@ -49,20 +49,20 @@ pub struct VideoStats {
 struct Packet {
     timestamp: u32,
     marker: bool,
-    /// Starts a frame, and whether that is a key frame. `None` for packets without payload.
-    start: Option<bool>,
-    head: Option<vp8::Descriptor>,
+    /// `None` for packets without payload.
+    head: Option<Head>,
     /// Its part of the frame, where contents are looked at.
     body: Vec<u8>,
     /// Padding only.
     empty: bool,
 }
 
-/// Reassembles VP8 and decides what could be decoded: a key frame, or a frame right after a decoded one.
+/// Reassembles frames and decides what could be decoded: a key frame, or a frame right after a decoded one.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
     /// Whether the bytes of each frame are compared with what was sent, which costs a copy.
     verify: bool,
+    coding: Coding,
     packets: BTreeMap<u64, Packet>,
     /// The packet after the last decoded frame; `None` while waiting for a key frame.
     next: Option<u64>,
@@ -77,19 +77,22 @@ impl Frames {
         Self { verify, ..Self::default() }
     }
 
+    /// What the packets from now on are coded in.
+    pub(crate) fn set_coding(&mut self, coding: Coding) {
+        self.coding = coding;
+    }
+
     pub(crate) fn receive(&mut self, now: Time, seq: ExtSeq, timestamp: u32, marker: bool, payload: &[u8]) {
         if self.next.is_some_and(|n| seq.0 < n) {
             return;
         }
-        let head = vp8::Descriptor::parse(payload).ok();
-        let start = head.as_ref().filter(|d| d.starts_frame()).map(|d| d.key_frame);
+        let head = self.coding.head(payload);
         let body = match (&head, content::split(payload)) {
-            (Some(d), Some((body, _))) if self.verify => body.get(usize::from(d.len)..).unwrap_or_default(),
+            (Some(head), Some((body, _))) if self.verify => body.get(head.body..).unwrap_or_default(),
             _ => &[],
         };
         let body = body.to_vec();
-        self.packets
-            .insert(seq.0, Packet { timestamp, marker, start, head, body, empty: payload.is_empty() });
+        self.packets.insert(seq.0, Packet { timestamp, marker, head, body, empty: payload.is_empty() });
         self.advance(now);
         while self.packets.len() > MAX_BUFFERED {
             self.packets.pop_first();
@@ -153,7 +156,7 @@ impl Frames {
     /// The end of the frame that starts at `start`, if all of it is there.
     fn whole_frame(&self, start: u64) -> Option<u64> {
         let first = self.packets.get(&start)?;
-        first.start?;
+        first.start()?;
         for (seq, (at, packet)) in (start..).zip(self.packets.range(start..)) {
             if *at != seq || packet.timestamp != first.timestamp {
                 return None;
@@ -167,7 +170,7 @@ impl Frames {
 
     /// The first whole key frame after `from`.
     fn whole_key_frame(&self, from: u64) -> Option<(u64, u64)> {
-        let mut keys = self.packets.range(from..).filter(|(_, p)| p.start == Some(true));
+        let mut keys = self.packets.range(from..).filter(|(_, p)| p.start() == Some(true));
         keys.find_map(|(start, _)| Some((*start, self.whole_frame(*start)?)))
     }
 
@@ -184,18 +187,19 @@ impl Frames {
             head = head.or(packet.head);
             timestamp = packet.timestamp;
         }
-        if let Some(d) = head {
-            self.count(now, &d, timestamp, &whole);
+        if let Some(head) = head {
+            self.count(now, &head, timestamp, &whole);
         }
     }
 
-    fn count(&mut self, now: Time, d: &vp8::Descriptor, timestamp: u32, frame: &[u8]) {
+    fn count(&mut self, now: Time, head: &Head, timestamp: u32, frame: &[u8]) {
         let s = &mut self.stats;
         s.frames += 1;
-        s.key_frames += u64::from(d.key_frame);
-        s.size = d.size.or(s.size);
+        let key = head.start == Some(true);
+        s.key_frames += u64::from(key);
+        s.size = head.size.or(s.size);
         if self.verify {
-            match frame.get(if d.key_frame { 10 } else { 3 }..).and_then(content::check) {
+            match frame.get(self.coding.header_len(key)..).and_then(content::check) {
                 Some(stamp) => {
                     s.layer = stamp.layer;
                     s.longest_delay = s.longest_delay.max(now.unix.saturating_sub(stamp.captured));
@@ -209,11 +213,18 @@ impl Frames {
         if let Some(last) = self.last_timestamp.replace(timestamp) {
             s.timestamp_errors += u64::from(timestamp.wrapping_sub(last) as i32 <= 0);
         }
-        let id = d.picture_id.map(|p| p.value);
-        if let (Some(last), Some(id), false) = (self.last_picture_id, id, d.key_frame) {
+        let id = head.number;
+        if let (Some(last), Some(id), false) = (self.last_picture_id, id, key) {
             s.picture_id_jumps += u64::from(id != (last + 1) & 0x7fff);
         }
         self.last_picture_id = id;
+    }
+}
+
+impl Packet {
+    /// Whether it starts a frame, and whether that is a key frame.
+    fn start(&self) -> Option<bool> {
+        self.head.and_then(|head| head.start)
     }
 }
 
