@@ -40,7 +40,7 @@ pub(crate) async fn join(
         return Ok(upgrade
             .max_message_size(limits.message)
             .max_frame_size(limits.message)
-            .read_buffer_size(16 * 1024)
+            .read_buffer_size(4 * 1024)
             .write_buffer_size(0)
             .on_upgrade(move |socket| session.run(socket, first)));
     }
