@@ -1,6 +1,7 @@
 //! Sealing a batch for everybody and sending it, in runs where packets are of one size.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use net::{MAX_RUN_BYTES, MAX_SEGMENTS, Message, Sender, Socket};
@@ -10,7 +11,7 @@ use crate::Floor;
 use crate::scene::Arrived;
 
 /// Bytes sealed before they are sent, as in the server.
-const OUTBOX: usize = 1 << 20;
+const OUTBOX: usize = 256 << 10;
 /// An RTP header with the elements that a subscriber of the server gets: mid, number, sending time.
 const HEADER: usize = 28;
 
@@ -50,8 +51,12 @@ pub(crate) struct Batch {
     speaker: bool,
     source: Vec<u8>,
     outbox: Vec<u8>,
+    /// When what is being sent had arrived.
+    since: Instant,
     runs: Vec<Run>,
     pub(crate) totals: Totals,
+    /// For how long packets were on their way out, seconds, and how many of them.
+    pub(crate) delays: Vec<(f64, usize)>,
 }
 
 impl Batch {
@@ -78,6 +83,8 @@ impl Batch {
             subscribers,
             layers: if options.simulcast { 3 } else { 1 },
             speaker: options.speaker,
+            since: Instant::now(),
+            delays: Vec::new(),
             source: vec![0x5a; 2048],
             outbox: vec![0; OUTBOX + MAX_RUN_BYTES],
             runs: Vec::new(),
@@ -87,6 +94,7 @@ impl Batch {
 
     /// Seals the batch subscriber by subscriber, and sends it.
     pub(crate) fn send(&mut self, batch: &[Arrived], socket: &Socket, sender: &mut Sender) {
+        self.since = Instant::now();
         let mut used = 0;
         for n in 0..self.subscribers.len() {
             for arrived in batch {
@@ -153,6 +161,7 @@ impl Batch {
         });
         let outcome = sender.send(socket, messages);
         let offered: usize = self.runs.iter().map(|run| run.count).sum();
+        self.delays.push((self.since.elapsed().as_secs_f64(), outcome.sent));
         self.totals.packets += outcome.sent as u64;
         self.totals.bytes += outcome.bytes as u64;
         self.totals.messages += outcome.messages as u64;

@@ -2,7 +2,7 @@
 //! send, to as many sockets, and does nothing else. `benches/fanout/run` sets a server against it.
 //!
 //! A thread on one core sends; another, on another core, empties the sockets every 10 ms as the load does. CPU
-//! time is that of the sending thread (schedstat of proc(5)), so others on the machine are not in it.
+//! time is that of the sending thread, so others on the machine are not in it.
 
 mod batch;
 mod drain;
@@ -86,11 +86,12 @@ fn main() -> anyhow::Result<()> {
     let mut sender = Sender::new(true);
 
     run(WARM_UP, &mut scene, &mut batch, &socket, &mut sender);
-    let (before, began) = (used()?, Instant::now());
+    let (before, began) = (net::thread_cpu_time()?, Instant::now());
     batch.totals = Default::default();
+    batch.delays.clear();
     let received = drain.received();
     run(Duration::from_secs_f64(options.duration), &mut scene, &mut batch, &socket, &mut sender);
-    let (cpu, took) = ((used()? - before).as_secs_f64(), began.elapsed().as_secs_f64());
+    let (cpu, took) = ((net::thread_cpu_time()? - before).as_secs_f64(), began.elapsed().as_secs_f64());
     std::thread::sleep(drain::TICK * 3);
     let totals = batch.totals;
     println!(
@@ -103,6 +104,7 @@ fn main() -> anyhow::Result<()> {
             "cpu_s": cpu, "cpu_percent": cpu / took * 100.0,
             "packets_per_cpu_second": totals.packets as f64 / cpu.max(1e-9),
             "ns_per_packet": cpu * 1e9 / totals.packets.max(1) as f64,
+            "delay_median_ms": delay(&mut batch.delays, 0.5), "delay_p99_ms": delay(&mut batch.delays, 0.99),
             "send_to_ns": send_to,
         })
     );
@@ -115,11 +117,16 @@ fn now() -> Time {
     Time { mono: Instant::now(), unix }
 }
 
-/// CPU time of this thread.
-fn used() -> anyhow::Result<Duration> {
-    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").context("schedstat")?;
-    let nanos = stat.split_ascii_whitespace().next().context("schedstat")?;
-    Ok(Duration::from_nanos(nanos.parse().context("schedstat")?))
+/// How long this share of all packets was on its way out at most, milliseconds.
+fn delay(delays: &mut [(f64, usize)], share: f64) -> f64 {
+    delays.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let all: usize = delays.iter().map(|(_, packets)| packets).sum();
+    let mut seen = 0;
+    let found = delays.iter().find(|(_, packets)| {
+        seen += packets;
+        seen as f64 >= all as f64 * share
+    });
+    found.map_or(0.0, |(delay, _)| (delay * 1e5).round() / 100.0)
 }
 
 /// Seals and sends for so long.
@@ -148,14 +155,14 @@ fn send_to(remotes: &[std::net::SocketAddr]) -> anyhow::Result<u64> {
     let packet = [7; PLAIN];
     let mut rounds = Vec::new();
     for _ in 0..31 {
-        let before = used()?;
+        let before = net::thread_cpu_time()?;
         for n in 0..CALLS {
             if let Some(remote) = remotes.get(n % remotes.len().max(1)) {
                 // Loopback drops rather than refuses.
                 let _ = plain.send_to(&packet, remote);
             }
         }
-        rounds.push((used()? - before).as_nanos() as u64 / CALLS as u64);
+        rounds.push((net::thread_cpu_time()? - before).as_nanos() as u64 / CALLS as u64);
         std::thread::sleep(drain::TICK);
     }
     rounds.sort_unstable();

@@ -1,6 +1,7 @@
-//! Which cores the process may use, and staying on one: sched_setaffinity(2).
+//! Which cores the process may use, and staying on one: sched_setaffinity(2). What a thread has used of them.
 
 use std::io;
+use std::time::Duration;
 
 use crate::check;
 
@@ -31,6 +32,14 @@ pub fn pin_to(cpu: usize) -> io::Result<()> {
     Ok(())
 }
 
+/// CPU time that the calling thread has used. Unlike proc(5)'s, it is exact between the scheduler's ticks.
+pub fn thread_cpu_time() -> io::Result<Duration> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes one timespec, which `time` is.
+    check(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) })?;
+    Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,6 +51,18 @@ mod tests {
         let seen = std::thread::spawn(move || pin_to(last).and_then(|()| allowed_cpus())).join().unwrap();
         assert_eq!(seen.unwrap(), [last]);
         assert_eq!(allowed_cpus().unwrap(), before);
+    }
+
+    #[test]
+    fn work_takes_cpu_time_and_sleep_does_not() {
+        let before = thread_cpu_time().unwrap();
+        let mut n = 0u64;
+        while thread_cpu_time().unwrap() == before {
+            n = std::hint::black_box(n + 1);
+        }
+        let worked = thread_cpu_time().unwrap();
+        std::thread::park_timeout(Duration::from_millis(30));
+        assert!(thread_cpu_time().unwrap() - worked < Duration::from_millis(20));
     }
 
     #[test]

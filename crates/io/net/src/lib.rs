@@ -17,7 +17,7 @@ mod send;
 mod socket;
 mod stream;
 
-pub use cpu::{allowed_cpus, pin_to};
+pub use cpu::{allowed_cpus, pin_to, thread_cpu_time};
 pub use daemon::{Side, Starter, detach, reap_children};
 pub use framing::{FRAME_HEADER, FrameTooLong, push_frame, split_frame};
 pub use interfaces::{Interface, interfaces};
