@@ -64,8 +64,14 @@ pub(crate) struct Local {
 pub(crate) enum Purpose {
     Data,
     /// Sound, if it is coded in nothing.
-    Send { coding: Option<Coding>, cid: String, rids: Vec<Rid> },
-    Receive { video: bool },
+    Send {
+        coding: Option<Coding>,
+        cid: String,
+        rids: Vec<Rid>,
+    },
+    Receive {
+        video: bool,
+    },
 }
 
 /// A stream that the server sends.
