@@ -143,6 +143,22 @@ it("a participant is moved to another room, with its track", async () => {
   await assert.rejects(rooms.moveParticipant(room, "ann", destination), refused(404, "not_found"));
 });
 
+it("a participant is forwarded to another room, and stays in its own", async () => {
+  const [room, destination] = [freshRoom("from"), freshRoom("to")];
+  const [ann, bob, carol] = [await someone("ann", room), await someone("bob", room), await someone("carol", destination)];
+  await ann.tell("publish_tone", { frequency: 440 });
+  await bob.notices("ann's tone", ({ heard }) => heard["ann/SOURCE_MICROPHONE"]?.energy > 0);
+  await rooms.forwardParticipant(room, "ann", destination);
+  await carol.notices("ann's tone", ({ heard }) => Math.abs(heard["ann/SOURCE_MICROPHONE"]?.loudest - 440) < 15);
+  await bob.notices("ann's tone still", ({ heard }) => Math.abs(heard["ann/SOURCE_MICROPHONE"]?.loudest - 440) < 15);
+  assert.equal((await rooms.getParticipant(destination, "ann")).tracks.length, 1);
+  await rooms.updateParticipant(room, "ann", { name: "Ann of the other room" });
+  await until("her new name there", async () => (await rooms.getParticipant(destination, "ann")).name === "Ann of the other room");
+  await assert.rejects(rooms.forwardParticipant(room, "nobody", destination), refused(404, "not_found"));
+  await rooms.removeParticipant(room, "ann");
+  await carol.notices("that ann has gone", ({ others }) => others.length === 0);
+});
+
 it("keys and grants that do not suffice", async () => {
   const wrong = new RoomServiceClient(server.http, server.keys.key, "not the secret");
   await assert.rejects(wrong.listRooms(), refused(401, "unauthenticated"));

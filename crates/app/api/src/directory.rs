@@ -23,6 +23,8 @@ pub(crate) enum ToRoom {
     Closed { session: SessionId },
     /// From the server API. If the room is over, the reply is never sent.
     Admin { command: Box<signal::Admin>, reply: oneshot::Sender<AdminResult> },
+    /// Another room tells of a participant who is to be here too.
+    Forwarded(Box<signal::Forwarded>),
     /// The process stops.
     Shutdown { reconnect: bool },
 }

@@ -141,6 +141,7 @@ impl Driver {
                 self.asked.insert(self.last_ticket, reply);
                 Input::Admin { ticket: self.last_ticket, command }
             }
+            ToRoom::Forwarded(forwarded) => Input::Forwarded(forwarded),
             ToRoom::Shutdown { reconnect } => Input::Shutdown { reconnect },
         };
         self.conference.handle(crate::now(), input);
@@ -179,6 +180,7 @@ impl Driver {
                     self.shared.tell_agents(&event, std::mem::take(&mut self.wanted));
                     self.shared.webhooks.send(*event);
                 }
+                Output::Forward { destination, forwarded } => self.forward(&destination, forwarded),
                 Output::Reply { ticket, result } => {
                     if let Some(reply) = self.asked.remove(&ticket) {
                         // Whoever asked may have gone.
@@ -189,6 +191,16 @@ impl Driver {
             }
         }
         self.place.entry.participants.store(self.conference.participants(), Ordering::Relaxed);
+    }
+
+    /// To another room. One that does not run, or no longer, has nobody to tell.
+    fn forward(&self, destination: &str, forwarded: signal::Forwarded) {
+        let Some(room) = self.shared.directory.running(destination) else { return };
+        let message = ToRoom::Forwarded(Box::new(forwarded));
+        if let Err(mpsc::error::TrySendError::Full(message)) = room.inbox.try_send(message) {
+            // This room does not wait for that one; what is overtaken on the way is known by its number.
+            tokio::spawn(async move { room.inbox.send(message).await });
+        }
     }
 
     /// Encodes once, however many it goes to.

@@ -11,6 +11,7 @@ use room::{LeaveReason, ParticipantSid, Room, TrackSid};
 use sfu::{ConsumerId, PeerId, ProducerId};
 
 use crate::admin::Calls;
+use crate::forwarding::Forwardings;
 use crate::media::Names;
 use crate::messages;
 use crate::negotiation::Chosen;
@@ -49,6 +50,8 @@ pub(crate) struct Published {
     /// What its publisher may send, the preferred codec first.
     pub(crate) codecs: Vec<Chosen>,
     pub(crate) second: Second,
+    /// Its publisher is in another room, which has its producer.
+    pub(crate) foreign: bool,
 }
 
 /// A room, its participants' sessions and their negotiations, as one machine.
@@ -70,6 +73,8 @@ pub struct Conference {
     pub(crate) ways: Ways,
     /// Methods that the server API has called and that have not answered.
     pub(crate) calls: Calls,
+    /// Participants who are in other rooms too, and those of other rooms who are here.
+    pub(crate) forwardings: Forwardings,
     /// Counts have changed since they were told.
     pub(crate) counts_due: bool,
     /// [`Output::Ended`] has been told.
@@ -97,6 +102,7 @@ impl Conference {
             departures: Departures::default(),
             ways: Ways::default(),
             calls: Calls::default(),
+            forwardings: Forwardings::default(),
             counts_due: false,
             ended: false,
             output: VecDeque::new(),
@@ -114,6 +120,7 @@ impl Conference {
             Input::Request { session, request } => self.on_request(now, session, *request),
             Input::SocketClosed { session } => self.on_socket_closed(now, session),
             Input::Media(event) => self.on_media(now, event),
+            Input::Forwarded(forwarded) => self.on_forwarded(now, *forwarded),
             Input::Shutdown { reconnect } => self.on_shutdown(now, reconnect),
             Input::Admin { ticket, command } => {
                 if let Some(result) = self.on_admin(now, ticket, *command) {
@@ -155,8 +162,9 @@ impl Conference {
         self.tell_end();
     }
 
-    /// The last word.
+    /// What other rooms are to know, and the last word.
     fn tell_end(&mut self) {
+        self.tell_forwards();
         if self.room.ended() && !std::mem::replace(&mut self.ended, true) {
             self.timers.clear();
             self.output.push_back(Output::Ended);

@@ -105,7 +105,7 @@ impl Conference {
     fn on_unpublished(&mut self, now: Time, track: &Track, by_server: bool) {
         let published = self.published.remove(&track.sid);
         let was_negotiated = published.is_some();
-        if let Some(published) = published {
+        if let Some(published) = published.filter(|published| !published.foreign) {
             self.producers.remove(&published.producer);
             self.command(sfu::Command::RemoveProducer { producer: published.producer });
             if let Some((producer, _)) = published.second.sent {

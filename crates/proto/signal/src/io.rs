@@ -6,6 +6,7 @@ use auth::Claims;
 use livekit_protocol as proto;
 use prost::bytes::Bytes;
 
+use crate::forwarding::Forwarded;
 use crate::join::JoinRequest;
 
 /// One WebSocket, numbered by whoever accepted it. Numbers are not used again.
@@ -24,6 +25,8 @@ pub enum Input {
     SocketClosed { session: SessionId },
     /// From the media engine.
     Media(sfu::Event),
+    /// From another room: see [`Output::Forward`].
+    Forwarded(Box<Forwarded>),
     /// The process stops: everyone is told to leave, or to reconnect (to another server).
     Shutdown { reconnect: bool },
     /// From the server API; answered by one [`Output::Reply`] with the same ticket, which may come later.
@@ -55,6 +58,8 @@ pub enum Output {
     RefreshToken { session: SessionId, claims: Box<Claims>, lifetime: Duration },
     /// For those who are told of events over HTTP. `id` is for the sender to fill in.
     Webhook(Box<proto::WebhookEvent>),
+    /// To the room of that name, if it runs: [`Input::Forwarded`]. Messages may overtake each other.
+    Forward { destination: String, forwarded: Forwarded },
     /// The answer to [`Input::Admin`].
     Reply { ticket: u64, result: Result<AdminReply, AdminError> },
     /// The room is over; nothing follows.
@@ -100,6 +105,11 @@ pub enum Admin {
     },
     /// Makes a participant leave this room for another.
     MoveParticipant {
+        identity: String,
+        destination: String,
+    },
+    /// Has a participant in another room too.
+    ForwardParticipant {
         identity: String,
         destination: String,
     },

@@ -13,6 +13,7 @@ mod config;
 mod data;
 mod engine_events;
 mod events;
+mod forwarding;
 mod io;
 pub mod join;
 mod media;
@@ -33,6 +34,7 @@ pub mod whip;
 
 pub use conference::Conference;
 pub use config::{Config, IceServer, Issuer, Limits, Media, Server};
+pub use forwarding::{Forwarded, Route, Shadow};
 pub use io::{Admin, AdminError, AdminReply, Input, Join, Output, SessionId};
 pub use join::{BadRequest, JoinRequest, Mode, Refusal};
 pub use messages::server_info;

@@ -266,7 +266,8 @@ impl Conference {
             let (params, sent) = (section.params(), section.codecs.clone());
             self.command(sfu::Command::AddProducer { peer, producer, params });
             if !backup {
-                let published = Published { producer, codecs: sent.clone(), second: Second::default() };
+                let published =
+                    Published { producer, codecs: sent.clone(), second: Second::default(), foreign: false };
                 self.published.insert(track.clone(), published);
                 self.producers.insert(producer, track.clone());
             }

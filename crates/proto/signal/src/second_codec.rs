@@ -151,7 +151,7 @@ impl Conference {
     /// Tells a publisher which qualities of which codec are wanted.
     pub(crate) fn tell_demand(&mut self, sid: &TrackSid) {
         let Some(track) = self.room.track(sid) else { return };
-        let wanted = track.demanded();
+        let wanted = self.wanted_of(track);
         let lacking = self.published.get(sid).map(|p| &p.second.wanted_by);
         let lacks = |who: &ParticipantSid| lacking.is_some_and(|l| l.contains(who));
         let second = wanted.filter(|_| track.subscribers().any(lacks));

@@ -7,6 +7,7 @@ mod backup;
 mod bandwidth;
 mod data;
 mod dual;
+mod forwarding;
 mod hostile;
 mod life;
 mod playing;

@@ -295,5 +295,13 @@ async fn forward_participant(
     request: proto::ForwardParticipantRequest,
 ) -> Result<proto::ForwardParticipantResponse, Error> {
     may_send_to(&caller, &request.room, &request.destination_room)?;
-    Err(Error::new(Code::Unimplemented, "forwarding participants is not implemented"))
+    let (room, identity, destination) = (request.room, request.identity, request.destination_room);
+    caller
+        .ask(&room, Admin::GetParticipant { identity: identity.clone() })
+        .await
+        .map_err(about_participant)?;
+    caller.shared.open(&destination, opening::Asked::default())?;
+    let command = Admin::ForwardParticipant { identity, destination };
+    caller.ask(&room, command).await.map_err(about_participant)?;
+    Ok(proto::ForwardParticipantResponse {})
 }

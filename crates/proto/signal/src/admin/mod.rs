@@ -82,6 +82,10 @@ impl Conference {
                 let sid = self.find(&identity)?;
                 self.send_elsewhere(now, &sid, &destination)
             }
+            Admin::ForwardParticipant { identity, destination } => {
+                let sid = self.find(&identity)?;
+                self.forward(&sid, &destination)
+            }
             Admin::UpdateRoomMetadata { metadata } => {
                 self.tell_room(now, Command::SetMetadata { metadata }).map_err(error_of)?;
                 Ok(self.room_reply())

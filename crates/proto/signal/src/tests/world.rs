@@ -48,6 +48,10 @@ pub(super) struct World {
     pub(super) webhooks: Vec<String>,
     pub(super) tokens: Vec<(SessionId, Claims)>,
     pub(super) ended: bool,
+    /// Told to other rooms.
+    pub(super) forwarded: Vec<crate::Forwarded>,
+    /// Producers of other rooms.
+    pub(super) foreign: BTreeSet<ProducerId>,
     pub(super) peers: BTreeMap<PeerId, Vec<String>>,
     pub(super) producers: BTreeMap<ProducerId, ProducerParams>,
     pub(super) consumers: BTreeMap<ConsumerId, (PeerId, ProducerId, ConsumerParams)>,
@@ -122,6 +126,8 @@ impl World {
             webhooks: Vec::new(),
             tokens: Vec::new(),
             ended: false,
+            forwarded: Vec::new(),
+            foreign: BTreeSet::new(),
             peers: BTreeMap::new(),
             producers: BTreeMap::new(),
             consumers: BTreeMap::new(),
@@ -231,6 +237,7 @@ impl World {
                     self.tokens.push((session, *claims));
                 }
                 Output::Webhook(event) => self.webhooks.push(event.event),
+                Output::Forward { forwarded, .. } => self.forwarded.push(forwarded),
                 Output::Reply { result, .. } => self.replies.push(result),
                 Output::Ended => self.ended = true,
             }
@@ -260,8 +267,13 @@ impl World {
             Message::Update(update) => {
                 for participant in &update.participants {
                     ears.learn(participant);
+                    let detail = proto::participant_info::KindDetail::Forwarded;
+                    let elsewhere = participant.kind_details.contains(&detail.into());
                     for track in &participant.tracks {
-                        assert!(announced.contains(&track.sid), "broadcast before track_published");
+                        assert!(
+                            elsewhere || announced.contains(&track.sid),
+                            "broadcast before track_published"
+                        );
                     }
                 }
             }
@@ -318,7 +330,8 @@ impl World {
             }
             Command::RemoveProducer { producer } => assert!(self.producers.remove(producer).is_some()),
             Command::AddConsumer { peer, consumer, producer, params } => {
-                assert!(self.peers.contains_key(peer) && self.producers.contains_key(producer));
+                let known = self.producers.contains_key(producer) || self.foreign.contains(producer);
+                assert!(self.peers.contains_key(peer) && known);
                 assert!(!params.codecs.is_empty());
                 let clash = self.consumers.values().any(|(p, _, q)| {
                     p == peer
