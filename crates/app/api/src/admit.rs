@@ -77,7 +77,7 @@ pub(crate) fn admit(shared: &Shared, path: Path, parts: &Parts) -> Result<Admitt
 /// Judges a request to join of someone whose token has been found good.
 pub(crate) fn admit_claims(
     shared: &Shared,
-    claims: Claims,
+    mut claims: Claims,
     mut request: JoinRequest,
     headers: &HeaderMap,
 ) -> Result<Admitted, Refusal> {
@@ -90,6 +90,15 @@ pub(crate) fn admit_claims(
         return Err(Refusal::new(status, refusal.to_string()));
     }
     let room = claims.video.as_ref().map(|video| video.room.clone()).unwrap_or_default();
+    if shared.revoked.is_revoked(&room, &claims, crate::now()) {
+        return Err(Refusal::new(StatusCode::UNAUTHORIZED, "token has been revoked"));
+    }
+    if let Some(publish) = &request.publish {
+        claims.identity = format!("{}#{publish}", claims.identity);
+        if let Some(video) = claims.video.as_mut() {
+            video.can_subscribe = Some(false);
+        }
+    }
     if room.is_empty() {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "room name cannot be empty"));
     }

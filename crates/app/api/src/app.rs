@@ -12,6 +12,7 @@ use tracing::info;
 use crate::agents::Agents;
 use crate::directory::{Directory, Entry, NoRoom, ToRoom};
 use crate::metrics::Metrics;
+use crate::revoked::Revoked;
 use crate::webhook::Notifier;
 use crate::whip::Publications;
 use crate::{Config, driver, opening};
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) webhooks: Notifier,
     pub(crate) agents: Agents,
+    pub(crate) revoked: Revoked,
     pub(crate) publications: Publications,
     /// How many WebSockets are open.
     pub(crate) sessions: watch::Sender<usize>,
@@ -58,6 +60,7 @@ impl Api {
         let shared = Shared {
             webhooks,
             agents: Agents::default(),
+            revoked: Revoked::default(),
             publications: Publications::default(),
             config: RwLock::new(Arc::new(config)),
             engine,

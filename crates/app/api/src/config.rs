@@ -56,6 +56,8 @@ pub struct Rooms {
     pub rules: room::Config,
     /// Codecs that may be published, best first.
     pub codecs: Vec<codec::Kind>,
+    /// Format parameters that payloads of a codec must have, where it stands here.
+    pub profiles: Vec<(codec::Kind, String)>,
     /// STUN and TURN servers that clients are told to use.
     pub ice_servers: Vec<signal::IceServer>,
     /// What clients are told about this server.

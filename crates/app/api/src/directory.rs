@@ -42,6 +42,8 @@ pub(crate) struct Entry {
     pub(crate) inbox: mpsc::Sender<ToRoom>,
     /// For metrics; its room keeps it up to date.
     pub(crate) participants: Arc<AtomicUsize>,
+    /// The same: what they publish.
+    pub(crate) tracks: Arc<AtomicUsize>,
 }
 
 impl Entry {
@@ -136,7 +138,8 @@ impl Directory {
             serial = serial.wrapping_add(1);
         }
         let (inbox, messages) = mpsc::channel(INBOX);
-        let entry = Entry { serial, worker: worker(), inbox, participants: Arc::default() };
+        let entry =
+            Entry { serial, worker: worker(), inbox, participants: Arc::default(), tracks: Arc::default() };
         rooms.last_serial = serial;
         rooms.by_name.insert(name.to_owned(), entry.clone());
         self.count.send_replace(rooms.by_name.len());
@@ -167,6 +170,11 @@ impl Directory {
         let rooms = self.lock();
         let participants = rooms.by_name.values().map(|e| e.participants.load(Ordering::Relaxed)).sum();
         (rooms.by_name.len(), participants)
+    }
+
+    /// How many tracks are published.
+    pub(crate) fn tracks(&self) -> usize {
+        self.lock().by_name.values().map(|e| e.tracks.load(Ordering::Relaxed)).sum()
     }
 
     /// No panic can leave the map half changed.

@@ -191,6 +191,7 @@ impl Driver {
             }
         }
         self.place.entry.participants.store(self.conference.participants(), Ordering::Relaxed);
+        self.place.entry.tracks.store(self.conference.tracks(), Ordering::Relaxed);
     }
 
     /// To another room. One that does not run, or no longer, has nobody to tell.

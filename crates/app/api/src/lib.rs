@@ -22,6 +22,7 @@ mod metrics;
 mod opening;
 mod page;
 mod queue;
+mod revoked;
 mod socket;
 mod streams;
 mod twirp;

@@ -37,6 +37,8 @@ pub(crate) fn page(shared: &Shared) -> String {
         ("millrace_agent_jobs", "Jobs of agents that run.", jobs),
         ("millrace_rooms", "Rooms that are open.", rooms),
         ("millrace_participants", "Participants in them.", participants),
+        ("millrace_tracks", "Tracks that are published in them.", shared.directory.tracks()),
+        ("millrace_media_workers", "Media workers that run.", usize::from(shared.engine.workers())),
         ("millrace_signal_sessions", "Signalling WebSockets that are open.", sessions),
     ];
     for (name, help, value) in gauges {
@@ -89,7 +91,7 @@ pub(crate) fn page(shared: &Shared) -> String {
     let help = "Connections over TCP closed before a check told their worker.";
     page.family("millrace_tcp_refused_total", Kind::Counter, help);
     page.sample(&[], shared.engine.lobby_refused());
-    drops(shared, &mut page);
+    media(shared, &mut page);
     if let Some(turn) = shared.turn.get() {
         relayed(&turn.stats(), &mut page);
     }
@@ -144,10 +146,54 @@ fn relayed(stats: &turn_net::Stats, page: &mut Exposition) {
     }
 }
 
-/// What the media workers refused, by reason.
-fn drops(shared: &Shared, page: &mut Exposition) {
+/// A number of a worker's router, by the kind that it is shown as.
+type Reading = (&'static str, fn(&sfu::Counters) -> u64);
+
+const PACKETS: [Reading; 4] = [
+    ("rtp_in", |c| c.traffic.rtp_in),
+    ("rtp_out", |c| c.traffic.rtp_out),
+    ("data_in", |c| c.traffic.data_in),
+    ("data_out", |c| c.traffic.data_out),
+];
+const LOSSES: [Reading; 4] = [
+    ("asked_of_publishers", |c| c.repair.nacks_out),
+    ("asked_by_subscribers", |c| c.repair.nacks_in),
+    ("resent", |c| c.repair.resent),
+    ("gone", |c| c.repair.not_cached),
+];
+const KEY_FRAMES: [Reading; 2] =
+    [("from_subscribers", |c| c.repair.key_frames_in), ("to_publishers", |c| c.repair.key_frames_out)];
+
+/// What the media workers carried, what was lost on the way, and what they refused, by reason.
+fn media(shared: &Shared, page: &mut Exposition) {
+    let workers = shared.engine.router_counters();
+    let families: [(_, _, &[Reading]); 3] = [
+        (
+            "millrace_media_packets_total",
+            "RTP packets from publishers and to subscribers, and messages of data channels.",
+            &PACKETS,
+        ),
+        (
+            "millrace_media_losses_total",
+            "Packets asked of publishers and by subscribers again; of these sent again, or not there any more.",
+            &LOSSES,
+        ),
+        (
+            "millrace_media_key_frame_requests_total",
+            "Key frames that subscribers asked for, and that publishers were asked for.",
+            &KEY_FRAMES,
+        ),
+    ];
+    for (name, help, readings) in families {
+        page.family(name, Kind::Counter, help);
+        for (worker, counters) in workers.iter().enumerate() {
+            for (kind, read) in readings {
+                page.sample(&[("worker", &worker), ("kind", kind)], read(counters));
+            }
+        }
+    }
     page.family("millrace_media_drops_total", Kind::Counter, "Datagrams, packets and messages dropped.");
-    for (worker, counters) in shared.engine.router_counters().iter().enumerate() {
+    for (worker, counters) in workers.iter().enumerate() {
         for (reason, value) in counters.drops.by_reason() {
             page.sample(&[("worker", &worker), ("reason", &reason)], value);
         }

@@ -43,6 +43,7 @@ pub(crate) fn config(shared: &Shared, place: &Place, asked: &Asked) -> signal::C
         serial: place.entry.serial,
         rules,
         codecs: rooms.codecs.clone(),
+        profiles: rooms.profiles.clone(),
         ice_servers: rooms.ice_servers.clone(),
         server: rooms.server.clone(),
         media: signal::Media {

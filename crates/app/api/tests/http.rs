@@ -60,6 +60,7 @@ impl Server {
                 presets: Default::default(),
                 rules: room::Config::default(),
                 codecs: vec![codec::Kind::Vp8, codec::Kind::Opus],
+                profiles: Vec::new(),
                 ice_servers: Vec::new(),
                 server: signal::Server::default(),
                 ice_lite: true,

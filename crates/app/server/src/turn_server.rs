@@ -58,8 +58,11 @@ pub(crate) async fn start(
             ..turn::Config::default()
         },
     };
-    let (secret, seed) = (random()?, random()?);
-    let secret: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let seed = random()?;
+    let mut secret = turn.issuer.secret.clone();
+    if secret.is_empty() {
+        secret = random()?.iter().map(|byte| format!("{byte:02x}")).collect();
+    }
     let access = turn::Access { keys: Vec::new(), secret: Some(secret.clone()) };
     let relays = Some(turn.relay_ports.clone());
     let policy = turn::Policy { own: media, relays, deny: turn.deny.clone(), allow: turn.allow.clone() };
@@ -67,7 +70,7 @@ pub(crate) async fn start(
     let bound = turn.bind.first().or(settings.bind.first()).copied().filter(|ip| !ip.is_unspecified());
     let urls = urls(turn, bound.or(relay_v4).or(relay_v6));
     info!(?urls, "relaying for clients behind firewalls");
-    let issuer = Some(signal::Issuer { secret, ttl: turn.ttl });
+    let issuer = Some(signal::Issuer { secret, ttl: turn.issuer.ttl });
     Ok(Some((service, signal::IceServer { urls, issuer, ..signal::IceServer::default() })))
 }
 

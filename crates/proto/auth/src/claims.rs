@@ -35,6 +35,8 @@ pub struct Claims {
     pub sha256: String,
     /// `exp`, in seconds since 1970. Set by verification; issuing computes its own.
     pub expires_at: i64,
+    /// `nbf`, in seconds since 1970; 0 where it is not said. Set by verification; issuing computes its own.
+    pub not_before: i64,
 }
 
 /// The `video` object: what its bearer may do in rooms.

@@ -157,6 +157,7 @@ impl Body {
             sha256: self.sha256,
             // A cast of a float saturates, so a date far beyond time is only very late.
             expires_at: exp as i64,
+            not_before: self.nbf.as_ref().and_then(serde_json::Number::as_f64).unwrap_or_default() as i64,
         }
     }
 

@@ -26,6 +26,9 @@ impl Room {
             let initial = participant.who.settings;
             if !exists && (!on || known > self.tracks.len() + UNRESOLVED_MAX) {
                 participant.subscriptions.remove(track);
+                if on {
+                    self.emit(Event::NotFound { subscriber: subscriber.clone(), track: track.clone() });
+                }
                 continue;
             }
             let entry = participant.subscriptions.entry(track.clone()).or_insert_with(|| blank(initial));

@@ -14,6 +14,7 @@ use room::{Client, LeaveReason, NewParticipant, ParticipantSid, Permission, Prof
 use crate::conference::Timer;
 use crate::messages;
 use crate::negotiation::{Downstream, Upstream};
+use crate::rate::Allowance;
 use crate::session::{Hold, Make, Session};
 use crate::{Conference, Join, JoinRequest, Mode, Output, SessionId};
 
@@ -88,6 +89,8 @@ impl Conference {
             need: Default::default(),
             told_of: false,
             untold: Vec::new(),
+            requests: Allowance::full(self.config.limits.requests, now),
+            updates: Allowance::full(self.config.limits.updates, now),
             last_sequence: 0,
             hold,
         }

@@ -190,6 +190,11 @@ impl Conference {
         self.room.participants().count()
     }
 
+    /// How many tracks are published.
+    pub fn tracks(&self) -> usize {
+        self.published.len()
+    }
+
     /// The room's name.
     pub fn name(&self) -> &str {
         &self.config.room

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use peer::{Candidate, Fingerprint};
 
+use crate::Rate;
+
 /// Everything a [`crate::Conference`] needs to know when it starts.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -16,6 +18,9 @@ pub struct Config {
     pub rules: room::Config,
     /// Codecs that may be published, best first; order matters to clients (VP8 first).
     pub codecs: Vec<codec::Kind>,
+    /// Format parameters that a codec's payloads must have, where it stands here: told to clients, and compared as far
+    /// as they tell payloads of a codec apart (an H.264 profile, not its level).
+    pub profiles: Vec<(codec::Kind, String)>,
     /// What clients are told to use; an empty list is right on a LAN.
     pub ice_servers: Vec<IceServer>,
     /// What clients are told about this server.
@@ -111,6 +116,10 @@ pub struct Limits {
     /// Pictures may be held back altogether where a subscriber's line does not carry them, unless the subscriber
     /// says otherwise.
     pub allow_pause: bool,
+    /// Requests of one client, apart from those without which its connection would break.
+    pub requests: Rate,
+    /// Changes of its own name, metadata and attributes: each is told to the whole room.
+    pub updates: Rate,
 }
 
 impl Default for Limits {
@@ -131,6 +140,9 @@ impl Default for Limits {
             active_level: 35,
             active_percent: 40,
             allow_pause: false,
+            // Entering a room of a thousand with manual subscription says so much at once.
+            requests: Rate { burst: 5000, per_second: 500 },
+            updates: Rate { burst: 100, per_second: 10 },
         }
     }
 }

@@ -33,6 +33,8 @@ pub struct JoinRequest {
     pub adaptive_stream: bool,
     pub allow_pause: Option<bool>,
     pub disable_ice_lite: bool,
+    /// Joins beside itself to publish only, under `identity#` and this.
+    pub publish: Option<String>,
     /// Replaces the token's, if not empty.
     pub metadata: String,
     /// Added to the token's; empty values are ignored.
@@ -103,6 +105,7 @@ impl JoinRequest {
                 "disable_ice_lite" => request.disable_ice_lite = on,
                 "subscriber_allow_pause" => request.allow_pause = Some(on),
                 "reconnect" => reconnect = on,
+                "publish" if !value.is_empty() => request.publish = Some(value.chars().take(64).collect()),
                 "sid" => sid = Some(value.to_owned()),
                 "attributes" => request.attributes = decode_attributes(value)?,
                 _ => fill_client(&mut request.client, key, value),
@@ -133,6 +136,7 @@ impl JoinRequest {
             adaptive_stream: settings.adaptive_stream,
             allow_pause: settings.subscriber_allow_pause,
             disable_ice_lite: settings.disable_ice_lite,
+            publish: None,
             metadata: body.metadata,
             attributes: body.participant_attributes.into_iter().filter(|(_, v)| !v.is_empty()).collect(),
             add_tracks: body.add_track_requests,
@@ -152,6 +156,9 @@ pub fn check(claims: &Claims, request: &JoinRequest, rules: &room::Config) -> Re
     };
     if claims.identity.is_empty() {
         return Err(Refusal::EmptyIdentity);
+    }
+    if request.publish.is_some() && !video.may_publish() {
+        return Err(Refusal::NotPermitted);
     }
     if claims.identity.len() > rules.max_identity || claims.name.len() > rules.max_name {
         return Err(Refusal::TooLong);

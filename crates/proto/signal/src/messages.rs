@@ -42,8 +42,16 @@ pub(crate) fn room_info(room: &Room, config: &Config) -> proto::Room {
 /// Video first: clients take the first as the default.
 pub(crate) fn enabled_codecs(config: &Config) -> Vec<proto::Codec> {
     let (audio, video): (Vec<_>, Vec<_>) = config.codecs.iter().partition(|c| c.is_audio());
-    let entry = |c: codec::Kind| proto::Codec { mime: c.mime(), fmtp_line: String::new() };
-    video.into_iter().chain(audio).map(entry).collect()
+    let entries = |kind: codec::Kind| {
+        let lines = config.profiles.iter().filter(move |(of, _)| *of == kind).map(|(_, line)| line.clone());
+        let mut entries: Vec<_> =
+            lines.map(|fmtp_line| proto::Codec { mime: kind.mime(), fmtp_line }).collect();
+        if entries.is_empty() {
+            entries.push(proto::Codec { mime: kind.mime(), fmtp_line: String::new() });
+        }
+        entries
+    };
+    video.into_iter().chain(audio).flat_map(entries).collect()
 }
 
 /// What LiveKit clients and workers are told about this server.

@@ -11,7 +11,9 @@ use room::{Command, LeaveReason, Outcome, ParticipantSid, TrackChange, TrackKind
 use crate::announcement::{LISTED_MAX, cids, draft, track_codec, wish};
 use crate::conference::Published;
 use crate::messages;
-use crate::negotiation::{Local, Pending, Plan, Remote, Wish, build_answer, choose_to_receive, track_kind};
+use crate::negotiation::{
+    Local, Pending, Plan, Remote, Wish, build_answer, choose_to_receive, restrict, track_kind,
+};
 use crate::second_codec::{Second, first_alone};
 use crate::{Conference, Mode};
 
@@ -114,7 +116,7 @@ impl Conference {
         let limits = sdp::Limits::default();
         let parsed = sdp::parse(&said.sdp, &limits).ok();
         let remote = parsed.as_ref().map(Remote::of);
-        let (Some(offer), Some(Ok(remote))) = (parsed, remote) else {
+        let (Some(mut offer), Some(Ok(remote))) = (parsed, remote) else {
             // There is no answer to this, and waiting for one the client would hang.
             self.expel(now, sid, LeaveReason::StateMismatch);
             return;
@@ -123,6 +125,7 @@ impl Conference {
         if let Some(remote) = remote {
             self.connect_up(sid, remote);
         }
+        restrict(&mut offer, &self.config.profiles);
         let Some(session) = self.sessions.get_mut(sid) else { return };
         let ended = session.up.read(&offer);
         for section in ended {

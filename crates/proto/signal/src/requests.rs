@@ -22,6 +22,18 @@ fn reason_of(refusal: Refusal) -> Reason {
     }
 }
 
+/// What a client hears that asks faster than it may.
+const TOO_MANY: &str = "too many requests";
+
+/// Without these the connection would break, or its end would not be told. Descriptions are answers to what both sides
+/// have asked for.
+fn is_vital(ask: &Ask) -> bool {
+    matches!(
+        ask,
+        Ask::Offer(_) | Ask::Answer(_) | Ask::Leave(_) | Ask::SyncState(_) | Ask::Ping(_) | Ask::PingReq(_)
+    )
+}
+
 impl Conference {
     #[allow(deprecated)] // Old clients say `update_layers`.
     pub(crate) fn on_request(&mut self, now: Time, socket: SessionId, request: proto::SignalRequest) {
@@ -32,6 +44,10 @@ impl Conference {
         }
         // What a newer client may say is none of our business.
         let Some(ask) = request.message else { return };
+        if !is_vital(&ask) && !self.may_ask(now, &sid) {
+            self.refuse_too_many(&sid, ask);
+            return;
+        }
         match ask {
             Ask::Offer(offer) => self.on_offer(now, &sid, offer),
             Ask::Answer(answer) => self.on_answer(now, &sid, &answer),
@@ -74,6 +90,31 @@ impl Conference {
             | Ask::StoreDataBlobRequest(_)
             | Ask::GetDataBlobRequest(_) => {}
         }
+    }
+
+    fn may_ask(&mut self, now: Time, sid: &ParticipantSid) -> bool {
+        let rate = self.config.limits.requests;
+        self.sessions.get_mut(sid).is_some_and(|session| session.requests.take(rate, now.mono))
+    }
+
+    /// Each is told, so that whoever waits for an answer has one; a client that does not read them is dropped.
+    fn refuse_too_many(&mut self, sid: &ParticipantSid, ask: Ask) {
+        let (request_id, request) = match ask {
+            Ask::Trickle(trickle) => (0, Some(Request::Trickle(trickle))),
+            Ask::AddTrack(add) => (0, Some(Request::AddTrack(add))),
+            Ask::Mute(mute) => (0, Some(Request::Mute(mute))),
+            Ask::UpdateMetadata(update) => (update.request_id, Some(Request::UpdateMetadata(update))),
+            Ask::UpdateAudioTrack(update) => (0, Some(Request::UpdateAudioTrack(update))),
+            Ask::UpdateVideoTrack(update) => (0, Some(Request::UpdateVideoTrack(update))),
+            Ask::PublishDataTrackRequest(publish) => (0, Some(Request::PublishDataTrack(publish))),
+            _ => (0, None),
+        };
+        let reason = Reason::LimitExceeded.into();
+        let message = TOO_MANY.to_owned();
+        self.tell(
+            sid,
+            Message::RequestResponse(proto::RequestResponse { request_id, reason, message, request }),
+        );
     }
 
     /// Says that a request was not done, and why.
@@ -183,6 +224,11 @@ impl Conference {
         let command = Command::Update { participant: sid.clone(), change, by_server: false };
         let request_id = update.request_id;
         let request = Request::UpdateMetadata(update);
+        let rate = self.config.limits.updates;
+        if !self.sessions.get_mut(sid).is_some_and(|session| session.updates.take(rate, now.mono)) {
+            self.refuse(sid, request_id, Reason::LimitExceeded, TOO_MANY, request);
+            return;
+        }
         match self.tell_room(now, command) {
             Ok(_) => {
                 self.refresh_token(now, sid);

@@ -8,6 +8,7 @@ use room::{ParticipantSid, TrackSid};
 use sfu::PeerId;
 
 use crate::negotiation::{Downstream, Offerer, Upstream};
+use crate::rate::Allowance;
 use crate::{JoinRequest, Mode, SessionId};
 
 /// From this client protocol on, the tracks of one stream may share its name.
@@ -105,6 +106,9 @@ pub(crate) struct Session {
     /// Webhooks have been told that the participant has joined. What it published before waits here.
     pub(crate) told_of: bool,
     pub(crate) untold: Vec<TrackSid>,
+    /// What it may still ask for: anything, and changes of itself.
+    pub(crate) requests: Allowance,
+    pub(crate) updates: Allowance,
     /// Of reliable data packets.
     pub(crate) last_sequence: u32,
     pub(crate) hold: Hold,

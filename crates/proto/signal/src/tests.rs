@@ -7,6 +7,7 @@ mod backup;
 mod bandwidth;
 mod data;
 mod dual;
+mod floods;
 mod forwarding;
 mod hostile;
 mod life;

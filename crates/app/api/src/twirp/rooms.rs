@@ -161,8 +161,14 @@ async fn remove_participant(
     request: proto::RoomParticipantIdentity,
 ) -> Result<proto::RemoveParticipantResponse, Error> {
     caller.administers(&request.room)?;
-    let command = Admin::RemoveParticipant { identity: request.identity };
-    caller.ask(&request.room, command).await.map_err(about_participant)?;
+    let command = Admin::RemoveParticipant { identity: request.identity.clone() };
+    let removed = caller.ask(&request.room, command).await.map_err(about_participant);
+    // Whoever is told from when on tokens hold may mean somebody who is about to come back.
+    if removed.is_ok() || request.revoke_token_ts > 0 {
+        let revoked = &caller.shared.revoked;
+        revoked.revoke(&request.room, &request.identity, request.revoke_token_ts, crate::now());
+    }
+    removed?;
     Ok(proto::RemoveParticipantResponse {})
 }
 

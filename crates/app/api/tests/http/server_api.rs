@@ -119,6 +119,21 @@ async fn participants_are_seen_changed_and_removed() {
     assert_eq!(server.refusal("MutePublishedTrack", nowhere).await, error(404, "not_found"));
     server.ok("RemoveParticipant", json!({"room": "garden", "identity": "ann"})).await;
     assert_eq!(until(&mut ann, as_leave).await.reason(), proto::DisconnectReason::ParticipantRemoved);
+    // Her tokens are of no use there any more, elsewhere they are.
+    let mine = server.token_for("ann");
+    let target = format!("/rtc?access_token={mine}");
+    assert_eq!(server.refused(&target).await, (401, "token has been revoked".into()));
+    assert_eq!(server.get(&format!("/rtc/validate?access_token={mine}")).await.0, 401);
+    let elsewhere = server.token(|claims| claims.video = Some(VideoGrant::to_join("orchard")));
+    assert_eq!(server.get(&format!("/rtc/validate?access_token={elsewhere}")).await.0, 200);
+    // With a time, tokens that are newer hold.
+    let mut bob = server.join("bob").await;
+    until(&mut bob, as_join).await;
+    let then = now().unix.as_secs() - 5;
+    let removal = json!({"room": "garden", "identity": "bob", "revokeTokenTs": then.to_string()});
+    server.ok("RemoveParticipant", removal).await;
+    until(&mut bob, as_leave).await;
+    until(&mut server.join("bob").await, as_join).await;
     assert_eq!(server.ok("ListParticipants", json!({"room": "garden"})).await, json!({}));
 }
 

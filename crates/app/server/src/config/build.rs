@@ -293,6 +293,7 @@ fn rooms(file: &File, options: &Options) -> anyhow::Result<api::Rooms> {
         rules,
         presets: presets(file),
         codecs: codecs(file)?,
+        profiles: profiles(file),
         ice_servers: ice_servers(file)?,
         server: signal::Server {
             region: options.region.clone().or_else(|| file.region.clone()).unwrap_or_default(),
@@ -311,9 +312,21 @@ fn codecs(file: &File) -> anyhow::Result<Vec<Kind>> {
             continue;
         }
         let kind = Kind::from_name(&codec.mime).filter(|kind| CODECS.contains(kind));
-        codecs.push(kind.with_context(|| format!("room.enabled_codecs: {:?} is not carried", codec.mime))?);
+        let kind = kind.with_context(|| format!("room.enabled_codecs: {:?} is not carried", codec.mime))?;
+        // Once for each set of format parameters.
+        if !codecs.contains(&kind) {
+            codecs.push(kind);
+        }
     }
     Ok(if codecs.is_empty() { CODECS.to_vec() } else { codecs })
+}
+
+/// Format parameters of codecs that have some.
+fn profiles(file: &File) -> Vec<(Kind, String)> {
+    let all = file.room.enabled_codecs.iter();
+    let lines =
+        all.filter_map(|codec| Some((Kind::from_name(&codec.mime)?, codec.fmtp_line.trim().to_owned())));
+    lines.filter(|(_, line)| !line.is_empty()).collect()
 }
 
 fn ice_servers(file: &File) -> anyhow::Result<Vec<signal::IceServer>> {

@@ -180,6 +180,7 @@ pub(super) struct UrlNotifier {
 #[serde(default)]
 pub(super) struct Codec {
     pub(super) mime: String,
+    pub(super) fmtp_line: String,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]

@@ -58,7 +58,11 @@ fn turn_is_off_until_it_is_enabled_and_then_complete() {
     assert!(turn("{}").unwrap().is_none() && turn("{udp_port: 3478}").unwrap().is_none());
     let plain = turn("{enabled: true}").unwrap().unwrap();
     assert_eq!((plain.udp_port, plain.tcp_port, plain.tls_port), (3478, 0, 0));
-    assert_eq!((plain.relay_ports, plain.per_user, plain.ttl.as_secs()), (30_000..=40_000, 12, 300));
+    assert_eq!((plain.relay_ports, plain.per_user, plain.issuer.ttl.as_secs()), (30_000..=40_000, 12, 300));
+    assert_eq!(plain.issuer.secret, "", "made at start");
+    let shared = turn("{enabled: true, secret: 0123456789012345}").unwrap().unwrap();
+    assert_eq!(shared.issuer.secret, "0123456789012345");
+    assert!(!format!("{shared:?}").contains("0123"));
     let outside =
         turn("{enabled: true, domain: t.example, tls_port: 5349, external_tls: true}").unwrap().unwrap();
     assert_eq!((outside.udp_port, outside.tls_port, outside.certificate.is_none()), (0, 5349, true));
@@ -68,6 +72,9 @@ fn turn_is_off_until_it_is_enabled_and_then_complete() {
         ("{enabled: true, cert_file: c}", "go together"),
         ("{enabled: true, relay_range_start: 9, relay_range_end: 8}", "relay_range"),
         ("{enabled: true, ttl_seconds: 100000}", "ttl_seconds"),
+        ("{enabled: true, secret: short}", "turn.secret"),
+        ("{enabled: true, secret_file: /nowhere}", "turn.secret_file"),
+        ("{enabled: true, secret: 0123456789012345, secret_file: a}", "not both"),
         ("{enabled: true, deny_peer_cidrs: [10.0.0.0/99]}", "deny_peer_cidrs"),
     ] {
         let error = error(&format!("{KEYS}turn: {section}\n"));
@@ -154,6 +161,15 @@ fn ice_servers_codecs_and_times_reach_who_uses_them() {
     assert_eq!(rooms.ice_servers[0].urls, ["stun:s:3478"]);
     assert_eq!(rooms.ice_servers[1].urls, ["turns:t:443?transport=tcp"]);
     assert_eq!(rooms.codecs, [codec::Kind::Opus, codec::Kind::Vp9]);
+    assert_eq!(rooms.profiles, []);
+    let lines =
+        "room: {enabled_codecs: [{mime: video/H264, fmtp_line: a=1}, {mime: video/h264, fmtp_line: a=2}]}\n";
+    let limited = load(&format!("{lines}{KEYS}")).unwrap().api.rooms;
+    assert_eq!(limited.codecs, [codec::Kind::H264]);
+    assert_eq!(
+        limited.profiles,
+        [(codec::Kind::H264, "a=1".to_owned()), (codec::Kind::H264, "a=2".to_owned())]
+    );
     assert_eq!(
         (rooms.rules.empty_timeout, rooms.rules.departure_timeout),
         (Duration::from_secs(60), Duration::from_secs(60))

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 
+use super::file::Text;
 use crate::cli::Options;
 use crate::tls;
 
@@ -17,6 +18,8 @@ const DEV_RELAY_PORTS: RangeInclusive<u16> = 30_000..=30_002;
 const TTL: Duration = Duration::from_secs(300);
 const TTL_MAX: Duration = Duration::from_secs(86_400);
 const PER_USER: usize = 12;
+/// Characters below which a secret can be found by trying.
+const SECRET_MIN: usize = 16;
 
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
@@ -33,6 +36,8 @@ pub(super) struct TurnSection {
     external_tls: bool,
     bind_addresses: Vec<IpAddr>,
     ttl_seconds: Option<u64>,
+    secret: Text,
+    secret_file: String,
     per_user_relay_allocation_limit: Option<usize>,
     allow_restricted_peer_cidrs: Vec<String>,
     deny_peer_cidrs: Vec<String>,
@@ -53,8 +58,8 @@ pub(crate) struct Turn {
     pub(crate) relay_ports: RangeInclusive<u16>,
     /// Empty: where the server listens.
     pub(crate) bind: Vec<IpAddr>,
-    /// How long credentials are good for new allocations.
-    pub(crate) ttl: Duration,
+    /// What credentials are derived from, where it is written down, and how long they are good for new allocations.
+    pub(crate) issuer: signal::Issuer,
     pub(crate) per_user: usize,
     pub(crate) allow: Vec<::turn::Cidr>,
     pub(crate) deny: Vec<::turn::Cidr>,
@@ -103,9 +108,24 @@ pub(super) fn turn(
         external_tls: section.external_tls,
         relay_ports,
         bind: section.bind_addresses.clone(),
-        ttl,
+        issuer: signal::Issuer { secret: secret(section)?, ttl },
         per_user: section.per_user_relay_allocation_limit.unwrap_or(PER_USER),
         allow: networks(&section.allow_restricted_peer_cidrs, "turn.allow_restricted_peer_cidrs")?,
         deny: networks(&section.deny_peer_cidrs, "turn.deny_peer_cidrs")?,
     }))
+}
+
+/// Several servers may share one, and a server keep its own over a restart; empty where nothing is written down.
+fn secret(section: &TurnSection) -> anyhow::Result<String> {
+    let secret = match (section.secret.0.as_str(), section.secret_file.as_str()) {
+        ("", "") => return Ok(String::new()),
+        (secret, "") => secret.to_owned(),
+        ("", path) => std::fs::read_to_string(path)
+            .with_context(|| format!("turn.secret_file {path}"))?
+            .trim()
+            .to_owned(),
+        _ => anyhow::bail!("turn.secret or turn.secret_file, not both"),
+    };
+    ensure!(secret.len() >= SECRET_MIN, "turn.secret: at least {SECRET_MIN} characters");
+    Ok(secret)
 }

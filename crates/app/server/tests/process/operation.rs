@@ -359,3 +359,40 @@ async fn a_stop_waits_for_rooms_as_long_as_it_is_told() {
         assert_eq!(server.child.wait().unwrap().code(), Some(0));
     }
 }
+
+/// The larger run is `benches/rooms/run`.
+#[test]
+fn rooms_that_have_ended_leave_nothing_behind() {
+    let port = free_port();
+    let server = Server::start(&format!(
+        "rtc: {{udp_port: 0, node_ip: 127.0.0.1}}\nroom: {{departure_timeout: 0, empty_timeout: 1}}\n\
+         prometheus: {{port: {port}}}\n"
+    ));
+    let metrics = || get(&format!("127.0.0.1:{port}"), "/metrics", "");
+    let output = load(
+        &server,
+        &["--rooms", "10", "--subscribers", "1", "--audio", "--video", "none", "--duration", "1"],
+    );
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let page = metrics();
+    assert!(
+        page.contains("\nmillrace_rooms_opened_total 10\n") && page.contains("\nmillrace_joins_total 20\n"),
+        "{page}"
+    );
+    for (name, kind) in [
+        ("packets_total", "rtp_out"),
+        ("losses_total", "resent"),
+        ("key_frame_requests_total", "to_publishers"),
+    ] {
+        assert!(
+            page.contains(&format!("\nmillrace_media_{name}{{worker=\"0\",kind=\"{kind}\"}} ")),
+            "{name}: {page}"
+        );
+    }
+    let start = std::time::Instant::now();
+    let gauges =
+        ["rooms 0", "participants 0", "tracks 0", "signal_sessions 0", "worker_peers{worker=\"0\"} 0"];
+    while let Some(left) = gauges.iter().find(|gauge| !metrics().contains(&format!("\nmillrace_{gauge}\n"))) {
+        assert!(start.elapsed() < PATIENCE, "not {left}: {}", metrics());
+    }
+}

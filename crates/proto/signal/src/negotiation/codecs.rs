@@ -51,6 +51,26 @@ fn identity_of(kind: Kind, payload: &Payload) -> String {
     }
 }
 
+/// Leaves of what a client can do those payloads that the server is configured to take.
+pub(crate) fn restrict(offer: &mut sdp::Session, profiles: &[(Kind, String)]) {
+    if profiles.is_empty() {
+        return;
+    }
+    let fits = |payload: &Payload| {
+        let Some(kind) = payload.codec() else { return true };
+        let mut lines = profiles.iter().filter(|(of, _)| *of == kind).peekable();
+        lines.peek().is_none()
+            || lines.any(|(_, line)| {
+                let mut wanted = Payload::new(payload.pt, &payload.name, payload.clock_rate);
+                wanted.fmtp = sdp::Fmtp(line.clone());
+                identity_of(kind, &wanted) == identity_of(kind, payload)
+            })
+    };
+    for section in &mut offer.sections {
+        section.rtp.payloads.retain(fits);
+    }
+}
+
 /// Codecs of which the plain profile is carried, and no other.
 fn is_plain(kind: Kind, payload: &Payload, offered: &Rtp) -> bool {
     let plain = |name: &str, value: &str| payload.fmtp.get(name).is_none_or(|v| v == value);

@@ -14,7 +14,7 @@ mod upstream;
 pub(crate) use answer::{Plan, Stream, build_answer};
 pub(crate) use codecs::{
     Chosen, accepts, choose_for, choose_to_receive, defaults_for, extension_ids, misses_first,
-    offered_extensions, placeholder,
+    offered_extensions, placeholder, restrict,
 };
 pub(crate) use downstream::{Downstream, Line, Slot, SlotState};
 pub(crate) use local::{Local, Remote, from_sdp};

@@ -79,6 +79,31 @@ fn tracks_without_a_section_stay_unseen_and_are_bounded() {
     assert!(tracks_of(&world, "alice").is_empty());
 }
 
+#[test]
+fn only_the_profile_that_is_configured_is_taken_and_clients_are_told_of_it() {
+    let mut config = config();
+    config.codecs = vec![codec::Kind::H264, codec::Kind::Opus];
+    let line = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=4d001f";
+    config.profiles = vec![(codec::Kind::H264, line.into())];
+    let mut world = World::new(config);
+    let alice = world.join("alice", Mode::Dual);
+    let told = |m: &Message| match m {
+        Message::Join(join) => Some(join.enabled_publish_codecs.clone()),
+        _ => None,
+    };
+    let told = world.hear(alice).iter().find_map(told).unwrap();
+    assert_eq!((told[0].mime.as_str(), told[0].fmtp_line.as_str()), ("video/H264", line));
+    assert_eq!((told[1].mime.as_str(), told[1].fmtp_line.as_str()), ("audio/opus", ""));
+    world.ask(alice, Ask::AddTrack(camera()));
+    world.ask(alice, offer(1));
+    let answer = |m: &Message| match m {
+        Message::Answer(answer) => Some(answer.sdp.clone()),
+        _ => None,
+    };
+    let answer = world.hear(alice).iter().find_map(answer).unwrap();
+    assert!(answer.contains("profile-level-id=4d00") && !answer.contains("42e0"), "{answer}");
+}
+
 /// As LiveKit has it, an application hears of nobody's tracks before it hears of them.
 #[test]
 fn webhooks_hear_of_a_participant_before_its_tracks() {

@@ -84,6 +84,7 @@ pub(super) fn config() -> Config {
             codec::Kind::Pcma,
         ]
         .to_vec(),
+        profiles: Vec::new(),
         ice_servers: Vec::new(),
         server: Server::default(),
         media: Media {
