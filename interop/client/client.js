@@ -2,16 +2,20 @@
  * What a test says to a browser: `window.client`. Runs livekit-client as an application would, and answers questions
  * with plain data. Everything that is asked about others is asked by identity and source.
  */
-import { DisconnectReason, ExternalE2EEKeyProvider, Room, RoomEvent, Track, VideoQuality, setLogLevel } from "livekit-client";
+import { DisconnectReason, ExternalE2EEKeyProvider, Room, RoomEvent, RpcError, Track, VideoQuality, setLogLevel } from "livekit-client";
 
 setLogLevel("warn");
 
 const TOPIC = "lk.chat";
 const COUNT = "count";
+const BYTES = "bytes";
 const SOURCES = { camera: Track.Source.Camera, microphone: Track.Source.Microphone, screen: Track.Source.ScreenShare };
 
 let room;
 let chats = [];
+/** What came in streams of bytes, and in data tracks. */
+let streams = [];
+let frames = {};
 let happened = [];
 let ended;
 /** Which of several people on one machine this is. */
@@ -24,6 +28,8 @@ async function join({ url, token, options = {}, connect = {}, secret, seat: mine
   room = new Room(keyProvider ? { ...options, encryption: { keyProvider, worker: new Worker("/e2ee.js") } } : options);
   chats = [];
   counts = {};
+  streams = [];
+  frames = {};
   happened = [];
   ended = undefined;
   seat = mine;
@@ -55,6 +61,11 @@ async function join({ url, token, options = {}, connect = {}, secret, seat: mine
       document.body.append(element);
     })
     .on(RoomEvent.TrackUnsubscribed, (track) => track.detach().forEach((element) => element.remove()));
+  room.on(RoomEvent.DataTrackPublished, (track) => readFrames(track).catch((error) => note("data track failed")(String(error))));
+  room.registerByteStreamHandler(BYTES, async (reader, from) => {
+    const bytes = (await reader.readAll()).flatMap((chunk) => [...chunk]);
+    streams.push({ from: from.identity, size: bytes.length, sum: sum(bytes) });
+  });
   room.registerTextStreamHandler(TOPIC, async (reader, from) => {
     chats.push({ from: from.identity, text: await reader.readAll(), topic: TOPIC });
   });
@@ -148,6 +159,8 @@ function look() {
     single: room?.engine?.pcManager?.mode,
     chats,
     happened,
+    streams,
+    frames,
     others: Object.fromEntries(
       [...(room?.remoteParticipants.values() ?? [])].map((who) => [
         who.identity,
@@ -315,6 +328,65 @@ function dedupe(lines) {
   });
 }
 
+
+/** The methods `shout` and `fail`, for whoever calls them. */
+function answerCalls() {
+  room.registerRpcMethod("shout", async ({ payload }) => payload.toUpperCase());
+  room.registerRpcMethod("fail", async () => {
+    throw new RpcError(4711, "not today", "because");
+  });
+}
+
+/** What a call answers, or the code of its error. */
+async function callMethod(identity, method, payload) {
+  try {
+    return { answer: await room.localParticipant.performRpc({ destinationIdentity: identity, method, payload }) };
+  } catch (error) {
+    return { code: error.code, message: error.message, data: error.data };
+  }
+}
+
+/** Bytes that a sum tells apart from any of their permutations. */
+const pattern = (size) => Uint8Array.from({ length: size }, (_, at) => (at * 31 + (at >> 8)) & 255);
+const sum = (bytes) => bytes.reduce((total, byte) => (Math.imul(total, 31) + byte) >>> 0, 7);
+
+/** A stream of bytes; what it sums up to. */
+async function sendStream(size, to) {
+  const bytes = pattern(size);
+  const writer = await room.localParticipant.streamBytes({ topic: BYTES, ...(to ? { destinationIdentities: to } : {}) });
+  for (let at = 0; at < size; at += 60_000) await writer.write(bytes.subarray(at, at + 60_000));
+  await writer.close();
+  return sum(bytes);
+}
+
+let dataTrack;
+async function publishDataTrack(name) {
+  dataTrack = await room.localParticipant.publishDataTrack({ name });
+}
+
+/** Frames of some size, each beginning with its number, as fast as `pause` lets them. */
+async function pushFrames(count, size, pause) {
+  for (let number = 1; number <= count; number += 1) {
+    const payload = new Uint8Array(size).fill(number & 255);
+    new DataView(payload.buffer).setUint32(0, number);
+    await dataTrack.tryPush({ payload });
+    await new Promise((ready) => setTimeout(ready, pause));
+  }
+}
+
+const unpublishDataTrack = () => dataTrack.unpublish();
+
+async function readFrames(track) {
+  const key = `${track.publisherIdentity}/${track.info.name}`;
+  const mine = (frames[key] = { numbers: [], broken: 0, ended: false });
+  for await (const { payload } of track.subscribe()) {
+    const number = new DataView(payload.buffer, payload.byteOffset).getUint32(0);
+    mine.numbers.push(number);
+    if (payload.subarray(4).some((byte) => byte !== (number & 255))) mine.broken += 1;
+  }
+  mine.ended = true;
+}
+
 const iceServers = () => room.engine.latestJoinResponse.iceServers.map(({ urls, username, credential }) => ({ urls, username, credential }));
 
 const leave = () => room.disconnect();
@@ -365,4 +437,8 @@ window.client = {
   room: inside,
   join, leave, camera, microphone, publishPainted, publishTone, unpublish, say, sendBytes, askQuality, subscribe, look, received, colorOf, sent, simulate, lacks, throughPort, relayOnly, ipv6Only, iceServers,
   sendRaw, watch, watched, ownSid, roomName, startCounting, stopCounting, counted, goDeaf,
+
+  join, leave, camera, microphone, publishPainted, publishTone, unpublish, say, sendBytes, askQuality, subscribe, look, received, colorOf, sent, simulate, relayOnly, ipv6Only, iceServers,
+  sendRaw, watch, watched, ownSid, roomName, answerCalls, callMethod, sendStream, publishDataTrack, pushFrames, unpublishDataTrack,
+  startCounting, stopCounting, counted, goDeaf,
 };

@@ -42,6 +42,14 @@ def quarters(frame: rtc.VideoFrame) -> list[list[int]]:
     return means
 
 
+def total(payload: bytes) -> int:
+    """Tells bytes apart from any of their permutations."""
+    value = 7
+    for byte in payload:
+        value = (value * 31 + byte) & 0xFFFFFFFF
+    return value
+
+
 class Participant:
     def __init__(self) -> None:
         self.room = rtc.Room()
@@ -49,6 +57,8 @@ class Participant:
         self.seen: dict[str, dict] = {}
         self.heard: dict[str, dict] = {}
         self.chats: list[dict] = []
+        self.streams: list[dict] = []
+        self.frames: dict[str, dict] = {}
         self.happened: list[dict] = []
         self.ended: str | None = None
 
@@ -71,6 +81,8 @@ class Participant:
         self.room.on("track_subscribed", self.subscribed)
         self.room.on("data_received", self.data)
         self.room.on("disconnected", self.disconnected)
+        self.room.on("data_track_published", lambda track: self.spawn(self.read_frames(track)))
+        self.room.register_byte_stream_handler("bytes", lambda reader, who: self.spawn(self.read_stream(reader, who)))
         self.room.register_text_stream_handler("lk.chat", lambda reader, who: self.spawn(self.read(reader, who)))
         await self.room.connect(url, token, rtc.RoomOptions(auto_subscribe=True, single_peer_connection=single))
         return self.room.local_participant.identity
@@ -163,6 +175,53 @@ class Participant:
         self.room.local_participant.register_rpc_method("shout", shout)
         self.room.local_participant.register_rpc_method("fail", fail)
 
+    async def do_call(self, to, method, payload):
+        """What a call answers, or its error."""
+        try:
+            answer = await self.room.local_participant.perform_rpc(
+                destination_identity=to, method=method, payload=payload
+            )
+            return {"answer": answer}
+        except rtc.RpcError as error:
+            return {"code": error.code, "message": error.message, "data": error.data}
+
+    async def do_send_stream(self, size, to=None):
+        """A stream of bytes; what it sums up to."""
+        payload = bytes((at * 31 + (at >> 8)) & 255 for at in range(size))
+        writer = await self.room.local_participant.stream_bytes(
+            name="bytes", topic="bytes", total_size=size, destination_identities=to
+        )
+        await writer.write(payload)
+        await writer.aclose()
+        return total(payload)
+
+    async def read_stream(self, reader, who) -> None:
+        payload = b"".join([chunk async for chunk in reader])
+        self.streams.append({"from": who, "size": len(payload), "sum": total(payload)})
+
+    async def do_publish_data_track(self, name):
+        self.data_track = await self.room.local_participant.publish_data_track(name=name)
+
+    async def do_push_frames(self, count, size, pause):
+        """Frames of some size, each beginning with its number."""
+        for number in range(1, count + 1):
+            payload = number.to_bytes(4, "big") + bytes([number & 255]) * (size - 4)
+            self.data_track.try_push(rtc.DataTrackFrame(payload=payload))
+            await asyncio.sleep(pause / 1000)
+
+    async def do_unpublish_data_track(self):
+        await self.data_track.unpublish()
+
+    async def read_frames(self, track) -> None:
+        mine = {"numbers": [], "broken": 0, "ended": False}
+        self.frames[f"{track.publisher_identity}/{track.info.name}"] = mine
+        async for frame in track.subscribe():
+            number = int.from_bytes(frame.payload[:4], "big")
+            mine["numbers"].append(number)
+            if any(byte != number & 255 for byte in frame.payload[4:]):
+                mine["broken"] += 1
+        mine["ended"] = True
+
     async def do_say(self, text, to=None):
         await self.room.local_participant.send_text(text, topic="lk.chat", destination_identities=to or [])
 
@@ -178,6 +237,8 @@ class Participant:
             "heard": self.heard,
             "chats": self.chats,
             "happened": self.happened,
+            "streams": self.streams,
+            "frames": self.frames,
             "ended": self.ended,
             "connected": self.room.isconnected(),
             "others": sorted(self.room.remote_participants),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Audience, NewParticipant, Participant, ParticipantSid, Permission, Quality, Settings, Track, TrackDraft,
+    Audience, DataDraft, DataTrack, NewParticipant, Participant, ParticipantSid, Permission, Quality, Settings, Track, TrackDraft,
     TrackSid,
 };
 
@@ -32,6 +32,12 @@ pub enum Command {
     Adjust { subscriber: ParticipantSid, tracks: Vec<TrackSid>, settings: Settings },
     /// Whom a publisher lets subscribe; replaces what was said before.
     Admit { publisher: ParticipantSid, audience: Audience },
+    /// A data track begins; answered by [`Outcome::Track`].
+    PublishData { publisher: ParticipantSid, draft: Box<DataDraft> },
+    /// Its publisher ends it.
+    UnpublishData { publisher: ParticipantSid, handle: u16 },
+    /// Wants a data track, or no longer does.
+    SubscribeData { subscriber: ParticipantSid, track: TrackSid, on: bool },
     /// Changes to name, metadata and attributes. Empty or absent is unchanged; an attribute set to
     /// nothing is deleted.
     Update { participant: ParticipantSid, change: ProfileChange, by_server: bool },
@@ -86,6 +92,16 @@ pub enum Refusal {
     NotAllowed,
     #[error("too large")]
     TooLarge,
+    /// Of a data track.
+    #[error("invalid handle")]
+    InvalidHandle,
+    /// Of a data track.
+    #[error("invalid name")]
+    InvalidName,
+    #[error("handle is in use")]
+    DuplicateHandle,
+    #[error("name is in use")]
+    DuplicateName,
 }
 
 /// Why a participant is no longer there.
@@ -141,6 +157,10 @@ pub enum Event {
     FirstSubscriber { track: TrackSid },
     /// The best quality that anyone wants of a video track; `None` is nothing.
     Demand { track: TrackSid, quality: Option<Quality> },
+    /// From now on `subscriber` receives a data track, or no longer does.
+    DataSubscribed { subscriber: ParticipantSid, track: TrackSid, on: bool },
+    /// A data track has ended; `by_server` if its publisher did not ask for it.
+    DataUnpublished { track: Box<DataTrack>, by_server: bool },
     /// Metadata or counts have changed.
     RoomUpdated { metadata: bool },
     /// The room is over, and empty.

@@ -5,6 +5,7 @@
 
 mod command;
 mod config;
+mod data_tracks;
 mod demand;
 mod ids;
 mod participant;
@@ -18,6 +19,7 @@ mod track;
 
 pub use command::{Command, Event, LeaveReason, Outcome, ProfileChange, Refusal, TrackChange};
 pub use config::{Config, PlayoutDelay};
+pub use data_tracks::{DataDraft, DataTrack};
 pub use ids::{ParticipantSid, RoomSid, TrackSid};
 pub use participant::{Audience, Client, NewParticipant, Participant, Permission, Permit, Profile, State};
 pub use room::Room;

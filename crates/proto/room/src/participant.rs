@@ -87,6 +87,8 @@ pub struct NewParticipant {
     pub client: Client,
     /// Gets every track unless they say otherwise.
     pub auto_subscribe: bool,
+    /// The same of data tracks.
+    pub auto_subscribe_data: bool,
     /// What subscriptions start with.
     pub settings: Settings,
 }

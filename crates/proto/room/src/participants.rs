@@ -43,6 +43,7 @@ impl Room {
         self.emit(Event::Joined { participant: sid.clone() });
         self.emit(Event::RoomUpdated { metadata: false });
         self.subscribe_to_existing(now, &sid);
+        self.subscribe_to_existing_data(&sid);
         Ok(sid)
     }
 
@@ -83,6 +84,8 @@ impl Room {
         for track in tracks {
             self.unpublish(now, &track, false)?;
         }
+        self.unpublish_all_data(sid, false);
+        self.forget_data_subscriber(sid);
         for track in received {
             if let Some(track_of) = self.tracks.get_mut(&track) {
                 track_of.subscribers.remove(sid);
@@ -173,6 +176,10 @@ impl Room {
             }
         }
         self.settle_subscriber(now, sid);
+        if !permission.can_publish_data {
+            self.unpublish_all_data(sid, true);
+        }
+        self.settle_all_data();
         if seen_differs {
             self.emit(Event::RoomUpdated { metadata: false });
         }

@@ -8,7 +8,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use crate::{
-    Command, Config, Event, LeaveReason, Outcome, Participant, ParticipantSid, Refusal, RoomSid, State,
+    Command, Config, DataTrack, Event, LeaveReason, Outcome, Participant, ParticipantSid, Refusal, RoomSid, State,
     Track, TrackSid, ids,
 };
 
@@ -35,6 +35,7 @@ pub struct Room {
     pub(crate) participants: BTreeMap<ParticipantSid, Participant>,
     pub(crate) by_identity: BTreeMap<String, ParticipantSid>,
     pub(crate) tracks: BTreeMap<TrackSid, Track>,
+    pub(crate) data_tracks: BTreeMap<TrackSid, DataTrack>,
     pub(crate) rng: SmallRng,
     events: VecDeque<Event>,
     timers: BTreeSet<(Instant, Timer)>,
@@ -53,6 +54,7 @@ impl Room {
             participants: BTreeMap::new(),
             by_identity: BTreeMap::new(),
             tracks: BTreeMap::new(),
+            data_tracks: BTreeMap::new(),
             rng,
             events: VecDeque::new(),
             timers: BTreeSet::new(),
@@ -86,6 +88,11 @@ impl Room {
                 self.adjust(now, &subscriber, &tracks, settings)?;
             }
             Command::Admit { publisher, audience } => self.admit(now, &publisher, audience)?,
+            Command::PublishData { publisher, draft } => {
+                return self.publish_data(&publisher, *draft).map(Outcome::Track);
+            }
+            Command::UnpublishData { publisher, handle } => self.unpublish_data(&publisher, handle, false)?,
+            Command::SubscribeData { subscriber, track, on } => self.subscribe_data(&subscriber, &track, on)?,
             Command::Update { participant, change, by_server } => {
                 self.update_profile(&participant, change, by_server)?;
             }

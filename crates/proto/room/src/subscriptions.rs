@@ -89,6 +89,7 @@ impl Room {
         for track in participant.tracks.clone() {
             self.settle_track(now, &track);
         }
+        self.settle_all_data();
         Ok(())
     }
 

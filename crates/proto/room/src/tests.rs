@@ -26,6 +26,7 @@ fn who(identity: &str) -> NewParticipant {
         },
         client: Client::default(),
         auto_subscribe: true,
+        auto_subscribe_data: false,
         settings: Settings::initial(Quality::High),
     }
 }
@@ -272,4 +273,87 @@ fn rooms_end_when_nobody_comes_and_after_the_last_has_gone() {
     room.handle_timeout(gone.after(Duration::from_secs(20)));
     assert!(room.ended());
     assert_eq!(room.handle(gone, Command::Join(Box::new(who("late")))), Err(Refusal::Ended));
+}
+
+fn publish_data(room: &mut Room, now: Time, who: &ParticipantSid, handle: u16, name: &str) -> Result<TrackSid, Refusal> {
+    let draft = Box::new(DataDraft { handle, name: name.into(), opaque: Vec::new() });
+    match room.handle(now, Command::PublishData { publisher: who.clone(), draft })? {
+        Outcome::Track(sid) => Ok(sid),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn data_events(room: &mut Room) -> Vec<(String, bool)> {
+    let events = std::iter::from_fn(|| room.poll_event()).collect::<Vec<_>>();
+    let told = events.into_iter().filter_map(|e| match e {
+        Event::DataSubscribed { subscriber, on, .. } => Some((subscriber.0, on)),
+        Event::DataUnpublished { track, by_server } => Some((track.draft.name, by_server)),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn data_tracks_have_numbers_and_names_of_their_own() {
+    let now = time();
+    let mut room = Room::new(now, Config::default(), 1);
+    let [alice, bob] = ["alice", "bob"].map(|name| join(&mut room, now, name));
+    assert!(publish_data(&mut room, now, &alice, 1, "joint").unwrap().0.starts_with("DTR_"));
+    assert_eq!(publish_data(&mut room, now, &alice, 0, "other"), Err(Refusal::InvalidHandle));
+    assert_eq!(publish_data(&mut room, now, &alice, 1, "other"), Err(Refusal::DuplicateHandle));
+    assert_eq!(publish_data(&mut room, now, &alice, 2, "joint"), Err(Refusal::DuplicateName));
+    assert_eq!(publish_data(&mut room, now, &alice, 2, ""), Err(Refusal::InvalidName));
+    assert_eq!(publish_data(&mut room, now, &alice, 2, &"é".repeat(257)), Err(Refusal::InvalidName));
+    assert!(publish_data(&mut room, now, &alice, 2, &"é".repeat(256)).is_ok());
+    assert!(publish_data(&mut room, now, &bob, 1, "joint").is_ok(), "another's");
+    let most = (3..).map(|n| publish_data(&mut room, now, &alice, n, &n.to_string())).find_map(Result::err);
+    assert_eq!(most, Some(Refusal::Full));
+    let end = |room: &mut Room, handle| room.handle(now, Command::UnpublishData { publisher: alice.clone(), handle });
+    assert_eq!(end(&mut room, 1), Ok(Outcome::Done));
+    assert_eq!(end(&mut room, 1), Err(Refusal::NoTrack));
+    assert!(publish_data(&mut room, now, &alice, 1, "joint").is_ok(), "free again");
+}
+
+#[test]
+fn data_tracks_go_to_those_who_ask_and_may() {
+    let now = time();
+    let mut room = Room::new(now, Config::default(), 1);
+    let [alice, bob] = ["alice", "bob"].map(|name| join(&mut room, now, name));
+    let track = publish_data(&mut room, now, &alice, 1, "joint").unwrap();
+    data_events(&mut room);
+    let want = |room: &mut Room, who: &ParticipantSid, on| {
+        let command = Command::SubscribeData { subscriber: who.clone(), track: track.clone(), on };
+        room.handle(now, command)
+    };
+    assert_eq!(want(&mut room, &alice, true), Err(Refusal::NotAllowed), "their own");
+    want(&mut room, &bob, true).unwrap();
+    want(&mut room, &bob, true).unwrap();
+    assert_eq!(data_events(&mut room), [(bob.0.clone(), true)], "told once");
+    // The publisher forbids it, and allows it again.
+    for everyone in [false, true] {
+        let audience = Audience { everyone, permits: Vec::new() };
+        room.handle(now, Command::Admit { publisher: alice.clone(), audience }).unwrap();
+        assert_eq!(data_events(&mut room), [(bob.0.clone(), everyone)]);
+    }
+    // An eager one gets what is there and what comes.
+    let mut eager = who("eager");
+    eager.auto_subscribe_data = true;
+    let Ok(Outcome::Participant(eager)) = room.handle(now, Command::Join(Box::new(eager))) else { panic!() };
+    publish_data(&mut room, now, &alice, 2, "wrist").unwrap();
+    assert_eq!(data_events(&mut room), [(eager.0.clone(), true), (eager.0.clone(), true)]);
+    // Rights are taken away.
+    let silent = Permission { can_subscribe: true, can_publish: true, ..Permission::default() };
+    room.handle(now, Command::Permit { participant: alice.clone(), permission: silent }).unwrap();
+    let mut ended = data_events(&mut room);
+    ended.sort();
+    assert_eq!(ended, [("joint".into(), true), ("wrist".into(), true)]);
+    assert_eq!(want(&mut room, &bob, true), Err(Refusal::NoTrack));
+    assert_eq!(publish_data(&mut room, now, &alice, 1, "joint"), Err(Refusal::NotAllowed));
+    // Whoever leaves takes their tracks along, and what they wanted.
+    let other = publish_data(&mut room, now, &bob, 1, "foot").unwrap();
+    let command = Command::Leave { participant: eager, reason: LeaveReason::ClientInitiated };
+    room.handle(now, command).unwrap();
+    room.handle(now, Command::Leave { participant: bob, reason: LeaveReason::ClientInitiated }).unwrap();
+    assert!(room.data_track(&other).is_none());
+    assert_eq!(data_events(&mut room).last(), Some(&("foot".into(), false)));
 }

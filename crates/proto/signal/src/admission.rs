@@ -227,6 +227,7 @@ fn newcomer(claims: &Claims, request: &JoinRequest) -> NewParticipant {
             capabilities: request.client.capabilities.clone(),
         },
         auto_subscribe: request.auto_subscribe,
+        auto_subscribe_data: request.auto_subscribe_data,
         settings: Settings::initial(quality),
     }
 }

@@ -12,6 +12,8 @@ use sfu::{ConsumerId, PeerId, ProducerId};
 
 use crate::admin::Calls;
 use crate::forwarding::Forwardings;
+use crate::blobs::Blobs;
+use crate::data_tracks::Routes;
 use crate::media::Names;
 use crate::messages;
 use crate::negotiation::Chosen;
@@ -67,6 +69,8 @@ pub struct Conference {
     pub(crate) consumers: BTreeMap<ConsumerId, (ParticipantSid, TrackSid)>,
     pub(crate) names: Names,
     pub(crate) speakers: Speakers,
+    pub(crate) routes: Routes,
+    pub(crate) blobs: Blobs,
     /// Who has gone lately.
     pub(crate) departures: Departures,
     /// Whom SDKs' tests have limited to a way, by identity.
@@ -99,6 +103,8 @@ impl Conference {
             consumers: BTreeMap::new(),
             names,
             speakers: Speakers::default(),
+            routes: Routes::default(),
+            blobs: Blobs::default(),
             departures: Departures::default(),
             ways: Ways::default(),
             calls: Calls::default(),

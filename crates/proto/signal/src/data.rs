@@ -3,6 +3,7 @@
 //! A packet is edited on the wire, field by field: what this server does not know, such as an encrypted
 //! payload or a field of a newer client, passes through as it came.
 
+use clock::Time;
 use livekit_protocol as proto;
 use prost::Message as _;
 use prost::bytes::{Buf, BufMut, Bytes};
@@ -15,9 +16,11 @@ use crate::{AdminError, AdminReply, Conference};
 /// The reliable channel's label.
 pub(crate) const RELIABLE: &str = "_reliable";
 /// The lossy channel's label.
-const LOSSY: &str = "_lossy";
+pub(crate) const LOSSY: &str = "_lossy";
+/// The label of the channel of data tracks.
+pub(crate) const DATA_TRACK: &str = "_data_track";
 /// What a packet may have beside its payload, in bytes.
-const ENVELOPE: usize = 4096;
+pub(crate) const ENVELOPE: usize = 4096;
 /// Names of receivers read from one packet.
 const DESTINATIONS_MAX: usize = 1000;
 
@@ -153,11 +156,12 @@ fn put(out: &mut Vec<u8>, number: u32, body: &[u8]) {
 }
 
 impl Conference {
-    pub(crate) fn on_data(&mut self, peer: PeerId, label: &str, payload: Bytes) {
+    pub(crate) fn on_data(&mut self, now: Time, peer: PeerId, label: &str, payload: Bytes) {
         let label = match label {
             RELIABLE => RELIABLE,
             LOSSY => LOSSY,
-            // Data tracks and channels of an application's own are not carried.
+            DATA_TRACK => return self.on_data_frame(now, peer, &payload),
+            // Channels of an application's own are not carried.
             _ => return,
         };
         let reliable = label == RELIABLE;

@@ -14,7 +14,7 @@ impl Conference {
             Event::Connected { peer } => self.set_connected(now, peer, true),
             Event::Disconnected { peer } => self.set_connected(now, peer, false),
             Event::Failed { peer, reason } => self.on_failed(now, peer, reason),
-            Event::Data { peer, label, payload } => self.on_data(peer, &label, payload),
+            Event::Data { peer, label, payload } => self.on_data(now, peer, &label, payload),
             Event::AudioLevel { producer, loudest, active_percent } => {
                 let Some(track) = self.producers.get(&producer) else { return };
                 let Some(publisher) = self.room.track(track).map(|t| t.publisher.clone()) else { return };

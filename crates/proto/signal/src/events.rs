@@ -49,6 +49,8 @@ impl Conference {
                 self.tell(&publisher, Message::TrackSubscribed(proto::TrackSubscribed { track_sid }));
             }
             Event::Demand { track, .. } => self.tell_demand(&track),
+            Event::DataSubscribed { subscriber, track, on } => self.on_data_subscribed(&subscriber, &track, on),
+            Event::DataUnpublished { track, .. } => self.on_data_unpublished(&track),
             Event::RoomUpdated { metadata } => self.on_room_updated(now, metadata),
             Event::Ended { .. } => self.webhook(now, "room_finished", None, None),
         }
@@ -81,6 +83,7 @@ impl Conference {
         self.count_out_of_all(&participant.sid);
         self.speakers.forget(&participant.sid);
         self.end_calls(&participant.sid);
+        self.blobs.forget(&participant.sid);
         if !participant.who.permission.hidden {
             self.departures.note(now.mono, &info);
             let message = Message::Update(proto::ParticipantUpdate { participants: vec![info.clone()] });

@@ -30,6 +30,7 @@ pub struct JoinRequest {
     pub mode: Mode,
     pub client: proto::ClientInfo,
     pub auto_subscribe: bool,
+    pub auto_subscribe_data: bool,
     pub adaptive_stream: bool,
     pub allow_pause: Option<bool>,
     pub disable_ice_lite: bool,
@@ -101,6 +102,7 @@ impl JoinRequest {
             match key {
                 "join_request" => return Self::from_wrapped(value),
                 "auto_subscribe" => request.auto_subscribe = on,
+                "auto_subscribe_data_track" => request.auto_subscribe_data = on,
                 "adaptive_stream" => request.adaptive_stream = on,
                 "disable_ice_lite" => request.disable_ice_lite = on,
                 "subscriber_allow_pause" => request.allow_pause = Some(on),
@@ -133,6 +135,7 @@ impl JoinRequest {
             mode: Mode::Single,
             client: body.client_info.unwrap_or_default(),
             auto_subscribe: settings.auto_subscribe,
+            auto_subscribe_data: settings.auto_subscribe_data_track.unwrap_or(false),
             adaptive_stream: settings.adaptive_stream,
             allow_pause: settings.subscriber_allow_pause,
             disable_ice_lite: settings.disable_ice_lite,

@@ -8,9 +8,11 @@
 mod admin;
 mod admission;
 mod announcement;
+mod blobs;
 mod conference;
 mod config;
 mod data;
+mod data_tracks;
 mod engine_events;
 mod events;
 mod forwarding;

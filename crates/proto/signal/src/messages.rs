@@ -2,6 +2,7 @@
 
 use clock::Time;
 use livekit_protocol as proto;
+use prost::Message as _;
 use room::{
     LeaveReason, Participant, ParticipantSid, Permission, Quality, Room, State, Track, TrackCodec, TrackKind,
 };
@@ -9,8 +10,10 @@ use room::{
 use crate::Config;
 use proto::signal_response::Message;
 
-/// The protocol that we speak. From 18 on clients expect data channels with agreed ids.
-pub(crate) const PROTOCOL: i32 = 17;
+/// The protocol that we speak.
+pub(crate) const PROTOCOL: i32 = 18;
+/// From this protocol on, of both sides, a client with one connection expects data channels with agreed ids.
+pub(crate) const AGREED_CHANNELS_PROTOCOL: i32 = 18;
 /// From this client protocol on `leave` carries an action.
 pub(crate) const LEAVE_ACTION_PROTOCOL: i32 = 13;
 
@@ -100,6 +103,7 @@ pub(crate) fn participant_info(room: &Room, participant: &Participant) -> proto:
         kind: kind(who.kind).into(),
         attributes: who.profile.attributes.clone().into_iter().collect(),
         kind_details: who.kind_details.iter().filter_map(|d| kind_detail(d)).collect(),
+        data_tracks: room.data_tracks_of(&participant.sid).map(data_track_info).collect(),
         client_protocol: who.client.protocol,
         capabilities: who.client.capabilities.clone(),
         ..proto::ParticipantInfo::default()
@@ -181,6 +185,16 @@ pub(crate) fn source_from(source: proto::TrackSource) -> auth::Source {
         proto::TrackSource::Microphone => auth::Source::Microphone,
         proto::TrackSource::ScreenShare => auth::Source::ScreenShare,
         proto::TrackSource::ScreenShareAudio => auth::Source::ScreenShareAudio,
+    }
+}
+
+/// What the publisher said of its contents is kept as it came.
+pub(crate) fn data_track_info(track: &room::DataTrack) -> proto::DataTrackInfo {
+    proto::DataTrackInfo {
+        pub_handle: track.draft.handle.into(),
+        sid: track.sid.0.clone(),
+        name: track.draft.name.clone(),
+        ..proto::DataTrackInfo::decode(&*track.draft.opaque).unwrap_or_default()
     }
 }
 

@@ -18,7 +18,7 @@ use crate::second_codec::Supply;
 use crate::{Conference, Mode};
 
 /// Data channels that we open: label, ordered, retransmissions.
-const CHANNELS: [(&str, bool, Option<u16>); 3] =
+pub(crate) const CHANNELS: [(&str, bool, Option<u16>); 3] =
     [("_reliable", true, None), ("_lossy", false, Some(0)), ("_data_track", false, Some(0))];
 /// A trickled candidate's text, in bytes.
 const CANDIDATE_MAX: usize = 2048;

@@ -14,8 +14,12 @@ use crate::messages;
 use crate::negotiation::{
     Local, Pending, Plan, Remote, Wish, build_answer, choose_to_receive, restrict, track_kind,
 };
+use crate::offering::CHANNELS;
 use crate::second_codec::{Second, first_alone};
 use crate::{Conference, Mode};
+
+/// The stream id of the first of [`CHANNELS`] where ids are agreed on; the others follow.
+const AGREED_ID: u16 = 100;
 
 impl Conference {
     /// A client announces a track, or a second codec for one.
@@ -190,7 +194,15 @@ impl Conference {
         let Some(session) = self.sessions.get_mut(sid).filter(|s| !s.up.opened) else { return };
         session.up.opened = true;
         let (peer, mode) = (session.up.peer, session.mode);
+        let agreed = mode == Mode::Single && session.make.protocol >= messages::AGREED_CHANNELS_PROTOCOL;
         self.command(sfu::Command::OpenPeer { peer, local: transport(&local, false) });
+        if agreed {
+            for ((label, ordered, max_retransmits), id) in CHANNELS.into_iter().zip(AGREED_ID..) {
+                let negotiated_id = Some(id);
+                let params = sfu::ChannelParams { label: label.into(), ordered, max_retransmits, negotiated_id };
+                self.command(sfu::Command::OpenChannel { peer, params });
+            }
+        }
         if mode == Mode::Single {
             self.allow_pause(sid);
         }

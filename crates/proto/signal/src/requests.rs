@@ -13,12 +13,16 @@ use room::{
 use crate::{Conference, SessionId};
 
 /// A client's request that concerns one of its tracks fails like this.
-fn reason_of(refusal: Refusal) -> Reason {
+pub(crate) fn reason_of(refusal: Refusal) -> Reason {
     match refusal {
         Refusal::NotAllowed => Reason::NotAllowed,
         Refusal::TooLarge | Refusal::Full => Reason::LimitExceeded,
         Refusal::NoTrack | Refusal::NoParticipant => Reason::NotFound,
         Refusal::Ended => Reason::UnclassifiedError,
+        Refusal::InvalidHandle => Reason::InvalidHandle,
+        Refusal::InvalidName => Reason::InvalidName,
+        Refusal::DuplicateHandle => Reason::DuplicateHandle,
+        Refusal::DuplicateName => Reason::DuplicateName,
     }
 }
 
@@ -81,14 +85,12 @@ impl Conference {
                     Request::UpdateVideoTrack(update.clone()),
                 );
             }
-            Ask::PublishDataTrackRequest(request) => {
-                self.refuse(&sid, 0, Reason::NotAllowed, "data tracks", Request::PublishDataTrack(request));
-            }
-            Ask::UpdateLayers(_)
-            | Ask::UnpublishDataTrackRequest(_)
-            | Ask::UpdateDataSubscription(_)
-            | Ask::StoreDataBlobRequest(_)
-            | Ask::GetDataBlobRequest(_) => {}
+            Ask::PublishDataTrackRequest(request) => self.on_publish_data(now, &sid, request),
+            Ask::UnpublishDataTrackRequest(request) => self.on_unpublish_data(now, &sid, request),
+            Ask::UpdateDataSubscription(update) => self.on_data_subscription(now, &sid, update),
+            Ask::StoreDataBlobRequest(request) => self.on_store_blob(&sid, request),
+            Ask::GetDataBlobRequest(request) => self.on_get_blob(&sid, &request),
+            Ask::UpdateLayers(_) => {}
         }
     }
 

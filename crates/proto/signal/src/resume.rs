@@ -117,6 +117,10 @@ impl Conference {
             .iter()
             .filter_map(|p| p.track.as_ref())
             .any(|t| self.room.track(&t.sid.as_str().into()).is_none_or(|track| track.publisher != *sid));
+        let mine = |t: &proto::DataTrackInfo| {
+            self.room.data_track(&t.sid.as_str().into()).is_some_and(|track| track.publisher == *sid)
+        };
+        let unknown = unknown || !state.publish_data_tracks.iter().filter_map(|p| p.info.as_ref()).all(mine);
         if unknown {
             self.expel(now, sid, LeaveReason::StateMismatch);
             return;
@@ -124,6 +128,11 @@ impl Conference {
         if let Some(subscription) = state.subscription {
             self.on_subscription(now, sid, subscription);
         }
+        if let Some(subscription) = state.data_subscription {
+            self.on_data_subscription(now, sid, subscription);
+        }
+        // Also those that were told while nobody listened.
+        self.tell_handles(sid, None);
     }
 
     /// A socket has gone. The participant stays while media connects it.

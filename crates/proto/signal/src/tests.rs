@@ -6,6 +6,7 @@ mod audio;
 mod backup;
 mod bandwidth;
 mod data;
+mod data_tracks;
 mod dual;
 mod floods;
 mod forwarding;

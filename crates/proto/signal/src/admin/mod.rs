@@ -139,7 +139,12 @@ fn error_of(refusal: Refusal) -> AdminError {
     match refusal {
         Refusal::TooLarge => AdminError::TooLarge,
         Refusal::NoTrack => AdminError::NoTrack,
-        Refusal::NotAllowed | Refusal::Full => AdminError::NotAllowed,
+        Refusal::NotAllowed
+        | Refusal::Full
+        | Refusal::InvalidHandle
+        | Refusal::InvalidName
+        | Refusal::DuplicateHandle
+        | Refusal::DuplicateName => AdminError::NotAllowed,
         Refusal::Ended => AdminError::NoRoom,
         Refusal::NoParticipant => AdminError::NoParticipant,
     }
