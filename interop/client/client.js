@@ -328,7 +328,6 @@ function dedupe(lines) {
   });
 }
 
-
 /** The methods `shout` and `fail`, for whoever calls them. */
 function answerCalls() {
   room.registerRpcMethod("shout", async ({ payload }) => payload.toUpperCase());
@@ -436,9 +435,6 @@ const inside = () => room;
 window.client = {
   room: inside,
   join, leave, camera, microphone, publishPainted, publishTone, unpublish, say, sendBytes, askQuality, subscribe, look, received, colorOf, sent, simulate, lacks, throughPort, relayOnly, ipv6Only, iceServers,
-  sendRaw, watch, watched, ownSid, roomName, startCounting, stopCounting, counted, goDeaf,
-
-  join, leave, camera, microphone, publishPainted, publishTone, unpublish, say, sendBytes, askQuality, subscribe, look, received, colorOf, sent, simulate, relayOnly, ipv6Only, iceServers,
   sendRaw, watch, watched, ownSid, roomName, answerCalls, callMethod, sendStream, publishDataTrack, pushFrames, unpublishDataTrack,
   startCounting, stopCounting, counted, goDeaf,
 };

@@ -8,10 +8,10 @@ import { describe, it } from "node:test";
 import { freshRoom } from "./suite.js";
 import { until } from "./until.js";
 
-const CAPTURE = { width: 320, height: 180, frameRate: 15 };
+export const CAPTURE = { width: 320, height: 180, frameRate: 15 };
 
-const meet = (ada, bob) => Promise.all([ada.sees("bob"), bob.sees("ada")]);
-const sidOf = (person) => person.call("ownSid");
+export const meet = (ada, bob) => Promise.all([ada.sees("bob"), bob.sees("ada")]);
+export const sidOf = (person) => person.call("ownSid");
 const count = (seen, what) => seen.happened.filter((event) => event.what === what).length;
 
 /** Two people who see each other. */
@@ -23,7 +23,7 @@ async function call(suite, options) {
 }
 
 /** Numbers flow both ways while something is done to ada. With `gaps` they only have to keep their order. */
-async function whileCounting(ada, bob, work, { gaps = false } = {}) {
+export async function whileCounting(ada, bob, work, { gaps = false } = {}) {
   for (const person of [ada, bob]) await person.call("startCounting", 25);
   await work();
   const sent = Object.fromEntries(await Promise.all([ada, bob].map(async (person) => [person.identity, await person.call("stopCounting")])));

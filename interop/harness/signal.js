@@ -44,6 +44,11 @@ export class Signal {
     });
   }
 
+  /** All messages of one kind that nobody took yet. */
+  all(kind) {
+    return this.#heard.filter((message) => message.case === kind).map(({ value }) => value);
+  }
+
   async end() {
     this.#socket.close();
     await this.closed;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Audience, DataDraft, DataTrack, NewParticipant, Participant, ParticipantSid, Permission, Quality, Settings, Track, TrackDraft,
-    TrackSid,
+    Audience, DataDraft, DataTrack, NewParticipant, Participant, ParticipantSid, Permission, Quality,
+    Settings, Track, TrackDraft, TrackSid,
 };
 
 /// What a room is told.

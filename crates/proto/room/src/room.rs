@@ -8,8 +8,8 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use crate::{
-    Command, Config, DataTrack, Event, LeaveReason, Outcome, Participant, ParticipantSid, Refusal, RoomSid, State,
-    Track, TrackSid, ids,
+    Command, Config, DataTrack, Event, LeaveReason, Outcome, Participant, ParticipantSid, Refusal, RoomSid,
+    State, Track, TrackSid, ids,
 };
 
 /// A deadline's cause. What it was for may have gone when it comes: it is looked at again then.
@@ -92,7 +92,9 @@ impl Room {
                 return self.publish_data(&publisher, *draft).map(Outcome::Track);
             }
             Command::UnpublishData { publisher, handle } => self.unpublish_data(&publisher, handle, false)?,
-            Command::SubscribeData { subscriber, track, on } => self.subscribe_data(&subscriber, &track, on)?,
+            Command::SubscribeData { subscriber, track, on } => {
+                self.subscribe_data(&subscriber, &track, on)?
+            }
             Command::Update { participant, change, by_server } => {
                 self.update_profile(&participant, change, by_server)?;
             }

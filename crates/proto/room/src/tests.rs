@@ -275,7 +275,13 @@ fn rooms_end_when_nobody_comes_and_after_the_last_has_gone() {
     assert_eq!(room.handle(gone, Command::Join(Box::new(who("late")))), Err(Refusal::Ended));
 }
 
-fn publish_data(room: &mut Room, now: Time, who: &ParticipantSid, handle: u16, name: &str) -> Result<TrackSid, Refusal> {
+fn publish_data(
+    room: &mut Room,
+    now: Time,
+    who: &ParticipantSid,
+    handle: u16,
+    name: &str,
+) -> Result<TrackSid, Refusal> {
     let draft = Box::new(DataDraft { handle, name: name.into(), opaque: Vec::new() });
     match room.handle(now, Command::PublishData { publisher: who.clone(), draft })? {
         Outcome::Track(sid) => Ok(sid),
@@ -308,7 +314,9 @@ fn data_tracks_have_numbers_and_names_of_their_own() {
     assert!(publish_data(&mut room, now, &bob, 1, "joint").is_ok(), "another's");
     let most = (3..).map(|n| publish_data(&mut room, now, &alice, n, &n.to_string())).find_map(Result::err);
     assert_eq!(most, Some(Refusal::Full));
-    let end = |room: &mut Room, handle| room.handle(now, Command::UnpublishData { publisher: alice.clone(), handle });
+    let end = |room: &mut Room, handle| {
+        room.handle(now, Command::UnpublishData { publisher: alice.clone(), handle })
+    };
     assert_eq!(end(&mut room, 1), Ok(Outcome::Done));
     assert_eq!(end(&mut room, 1), Err(Refusal::NoTrack));
     assert!(publish_data(&mut room, now, &alice, 1, "joint").is_ok(), "free again");

@@ -46,7 +46,9 @@ impl Default for Config {
             receiver_report_interval: Duration::from_secs(1),
             audio_interval: Duration::from_millis(400),
             audio_active_level: 35,
-            data_queue_bytes: 1 << 20,
+            // A sender is faster than its receivers' congestion windows: a file of some megabytes is to fit. The
+            // messages themselves are shared by all who wait for them.
+            data_queue_bytes: 16 << 20,
             event_queue: 4096,
             adapt: true,
             transport: peer::Config::default(),

@@ -13,6 +13,7 @@ use sfu::{ConsumerId, PeerId, ProducerId};
 use crate::admin::Calls;
 use crate::forwarding::Forwardings;
 use crate::blobs::Blobs;
+use crate::crowd::Crowd;
 use crate::data_tracks::Routes;
 use crate::media::Names;
 use crate::messages;
@@ -41,6 +42,8 @@ pub(crate) enum Timer {
     Counts,
     /// Has this call of a method been answered?
     Call(u64),
+    /// Tell of those who came.
+    Crowd,
     /// Who was made to seem to speak falls silent.
     Hush(ParticipantSid),
 }
@@ -69,6 +72,7 @@ pub struct Conference {
     pub(crate) consumers: BTreeMap<ConsumerId, (ParticipantSid, TrackSid)>,
     pub(crate) names: Names,
     pub(crate) speakers: Speakers,
+    pub(crate) crowd: Crowd,
     pub(crate) routes: Routes,
     pub(crate) blobs: Blobs,
     /// Who has gone lately.
@@ -103,6 +107,7 @@ impl Conference {
             consumers: BTreeMap::new(),
             names,
             speakers: Speakers::default(),
+            crowd: Crowd::default(),
             routes: Routes::default(),
             blobs: Blobs::default(),
             departures: Departures::default(),
@@ -161,6 +166,7 @@ impl Conference {
                 Timer::Speakers => self.tell_speakers(now),
                 Timer::Counts => self.tell_counts(now),
                 Timer::Call(ticket) => self.check_call(now, ticket),
+                Timer::Crowd => self.tell_crowd(),
                 Timer::Hush(participant) => self.pretend_speaking(&participant, false),
             }
             self.after(now);

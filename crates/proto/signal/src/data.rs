@@ -214,6 +214,10 @@ impl Conference {
         if peers.is_empty() {
             return;
         }
+        if self.crowd.has(&sid) {
+            // Receivers are to know whom they hear.
+            self.update(&sid, true);
+        }
         let payload = packet.write(reliable, &from, &identity);
         self.command(sfu::Command::SendData { peers, label, payload });
     }

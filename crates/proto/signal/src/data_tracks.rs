@@ -255,7 +255,8 @@ impl Conference {
         }
         let Some(packet) = Packet::read(payload) else { return };
         let Some(route) = self.routes.by_source.get_mut(&(peer, packet.handle)) else { return };
-        let takers = route.receivers.values_mut().filter_map(|r| r.takes(now.mono, &packet).then_some(r.peer));
+        let takers =
+            route.receivers.values_mut().filter_map(|r| r.takes(now.mono, &packet).then_some(r.peer));
         let peers: Vec<_> = takers.collect();
         if peers.is_empty() {
             return;

@@ -57,7 +57,9 @@ impl Conference {
             down.connected = connected;
         }
         if connected && session.is_primary(peer) {
+            self.crowd.activating = true;
             let _ = self.tell_room(now, Command::Activate { participant: sid });
+            self.crowd.activating = false;
         } else if !connected && session.socket.is_none() && !session.has_media() {
             self.await_return(now, &sid);
         }

@@ -17,12 +17,23 @@ impl Conference {
         match event {
             Event::Joined { participant } => {
                 self.send_join(now, &participant);
-                self.update(&participant, false);
+                if self.may_wait(&participant) {
+                    self.tell_later(now, &participant);
+                } else {
+                    self.update(&participant, false);
+                }
             }
             Event::Activated { participant } => {
                 self.tell_of(now, &participant);
             }
-            Event::Updated { participant } => self.update(&participant, true),
+            Event::Updated { participant } => {
+                if self.crowd.activating && self.may_wait(&participant) {
+                    self.update_itself(&participant);
+                    self.tell_later(now, &participant);
+                } else {
+                    self.update(&participant, true);
+                }
+            }
             Event::Permitted { participant } => {
                 self.refresh_token(now, &participant);
                 self.start_media(now, &participant);
@@ -49,7 +60,9 @@ impl Conference {
                 self.tell(&publisher, Message::TrackSubscribed(proto::TrackSubscribed { track_sid }));
             }
             Event::Demand { track, .. } => self.tell_demand(&track),
-            Event::DataSubscribed { subscriber, track, on } => self.on_data_subscribed(&subscriber, &track, on),
+            Event::DataSubscribed { subscriber, track, on } => {
+                self.on_data_subscribed(&subscriber, &track, on)
+            }
             Event::DataUnpublished { track, .. } => self.on_data_unpublished(&track),
             Event::RoomUpdated { metadata } => self.on_room_updated(now, metadata),
             Event::Ended { .. } => self.webhook(now, "room_finished", None, None),
@@ -68,13 +81,20 @@ impl Conference {
     }
 
     /// Tells of a participant as it is now: the others if they may see it, and itself.
-    fn update(&mut self, sid: &ParticipantSid, and_itself: bool) {
+    pub(crate) fn update(&mut self, sid: &ParticipantSid, and_itself: bool) {
+        self.crowd.forget(sid);
         let Some(participant) = self.room.participant(sid) else { return };
         let hidden = participant.who.permission.hidden;
         let info = messages::participant_info(&self.room, participant);
         let message = Message::Update(proto::ParticipantUpdate { participants: vec![info] });
         let itself = sid.clone();
         self.broadcast(message, |p| if *p == itself { and_itself } else { !hidden });
+    }
+
+    fn update_itself(&mut self, sid: &ParticipantSid) {
+        let Some(participant) = self.room.participant(sid) else { return };
+        let participants = vec![messages::participant_info(&self.room, participant)];
+        self.tell(sid, Message::Update(proto::ParticipantUpdate { participants }));
     }
 
     fn on_left(&mut self, now: Time, participant: &Participant, connected: bool, reason: LeaveReason) {
@@ -84,6 +104,7 @@ impl Conference {
         self.speakers.forget(&participant.sid);
         self.end_calls(&participant.sid);
         self.blobs.forget(&participant.sid);
+        self.crowd.forget(&participant.sid);
         if !participant.who.permission.hidden {
             self.departures.note(now.mono, &info);
             let message = Message::Update(proto::ParticipantUpdate { participants: vec![info.clone()] });

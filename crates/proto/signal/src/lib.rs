@@ -11,6 +11,7 @@ mod announcement;
 mod blobs;
 mod conference;
 mod config;
+mod crowd;
 mod data;
 mod data_tracks;
 mod engine_events;

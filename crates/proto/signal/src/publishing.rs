@@ -199,7 +199,8 @@ impl Conference {
         if agreed {
             for ((label, ordered, max_retransmits), id) in CHANNELS.into_iter().zip(AGREED_ID..) {
                 let negotiated_id = Some(id);
-                let params = sfu::ChannelParams { label: label.into(), ordered, max_retransmits, negotiated_id };
+                let params =
+                    sfu::ChannelParams { label: label.into(), ordered, max_retransmits, negotiated_id };
                 self.command(sfu::Command::OpenChannel { peer, params });
             }
         }

@@ -5,6 +5,7 @@ mod admin;
 mod audio;
 mod backup;
 mod bandwidth;
+mod crowd;
 mod data;
 mod data_tracks;
 mod dual;

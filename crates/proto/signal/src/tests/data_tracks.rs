@@ -37,8 +37,12 @@ fn subscribe(track: &str, on: bool, fps: Option<u32>) -> Ask {
 
 /// The handle under which a track comes.
 fn handle_of(heard: &[Message], track: &str) -> Option<u16> {
-    let maps = heard.iter().filter_map(|m| if let Message::DataTrackSubscriberHandles(h) = m { Some(h) } else { None });
-    maps.flat_map(|h| &h.sub_handles).find(|(_, t)| t.track_sid == track).map(|(h, _)| u16::try_from(*h).unwrap())
+    let maps = heard
+        .iter()
+        .filter_map(|m| if let Message::DataTrackSubscriberHandles(h) = m { Some(h) } else { None });
+    maps.flat_map(|h| &h.sub_handles)
+        .find(|(_, t)| t.track_sid == track)
+        .map(|(h, _)| u16::try_from(*h).unwrap())
 }
 
 /// A packet after section 13.6 of LiveKit's protocol: one frame in one packet.
@@ -201,7 +205,9 @@ fn whoever_resumes_hears_the_handles_again() {
         proto::SyncState { publish_data_tracks, ..Default::default() }
     };
     let heard = resumed(&mut world, "alice", tracks(info.clone()));
-    assert!(matches!(heard[0], Message::Reconnect(_)) && !heard.iter().any(|m| matches!(m, Message::Leave(_))));
+    assert!(
+        matches!(heard[0], Message::Reconnect(_)) && !heard.iter().any(|m| matches!(m, Message::Leave(_)))
+    );
     let unknown = proto::DataTrackInfo { sid: "DTR_unknown".into(), ..info };
     let heard = resumed(&mut world, "alice", tracks(unknown));
     assert_eq!(last(&heard, a_leave).action(), proto::leave_request::Action::Reconnect);
@@ -244,7 +250,9 @@ fn blobs_are_kept_as_long_as_their_owner_stays() {
         world.ask(session, ask);
         last(&world.hear(session), |m| match m {
             Message::StoreDataBlobResponse(r) => Some((r.request_id, Ok(0))),
-            Message::GetDataBlobResponse(r) => Some((r.request_id, Ok(r.blob.as_ref().unwrap().contents.len()))),
+            Message::GetDataBlobResponse(r) => {
+                Some((r.request_id, Ok(r.blob.as_ref().unwrap().contents.len())))
+            }
             Message::RequestResponse(r) => Some((r.request_id, Err(r.reason()))),
             _ => None,
         })
