@@ -11,10 +11,10 @@ use room::{LeaveReason, ParticipantSid, Room, TrackSid};
 use sfu::{ConsumerId, PeerId, ProducerId};
 
 use crate::admin::Calls;
-use crate::forwarding::Forwardings;
 use crate::blobs::Blobs;
 use crate::crowd::Crowd;
 use crate::data_tracks::Routes;
+use crate::forwarding::Forwardings;
 use crate::media::Names;
 use crate::messages;
 use crate::negotiation::Chosen;

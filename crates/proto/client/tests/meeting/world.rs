@@ -53,6 +53,7 @@ impl World {
             serial: 7,
             rules: room::Config::default(),
             codecs: vec![codec::Kind::Vp8, codec::Kind::Opus],
+            profiles: Vec::new(),
             ice_servers: Vec::new(),
             server: Server::default(),
             media: Media {

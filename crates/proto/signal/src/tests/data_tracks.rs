@@ -85,7 +85,7 @@ fn frames_go_to_those_who_asked_under_a_handle_of_their_own() {
         Message::Update(u) => Some(u.participants[0].data_tracks.clone()),
         _ => None,
     });
-    assert_eq!(seen, [info.clone()]);
+    assert_eq!(seen, std::slice::from_ref(&info));
     let [alice, bob] = ["alice", "bob"].map(|who| world.peers_of(who)[0]);
     assert!(send(&mut world, alice, packet(7, 1)).is_empty(), "nobody asked");
     world.ask(s[1], subscribe(&info.sid, true, None));
