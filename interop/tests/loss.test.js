@@ -48,6 +48,12 @@ for (const [mode, options] of MODES) {
     assert.ok(now.frames - before.frames > 150, `${now.frames - before.frames} pictures in 15 s`);
     await bob.hears("ada");
     await bob.seesColor("ada", "camera", [30, 160, 90]);
+    const worse = ({ what, detail }) => what === "quality" && ["ada good", "ada poor"].includes(detail);
+    for (const person of [ada, bob]) {
+      await person.notices("that ada's line is not excellent", ({ happened }) => happened.some(worse));
+    }
     line.set({});
+    const mended = ({ happened }) => happened.findLast(({ what, detail }) => what === "quality" && detail.startsWith("ada "))?.detail === "ada excellent";
+    for (const person of [ada, bob]) await person.notices("that ada's line is excellent again", mended);
   });
 }

@@ -142,7 +142,8 @@ fn room_of(event: &Event) -> u32 {
         | Event::Disconnected { peer }
         | Event::Failed { peer, .. }
         | Event::ChannelOpen { peer, .. }
-        | Event::Data { peer, .. } => peer.0,
+        | Event::Data { peer, .. }
+        | Event::Quality { peer, .. } => peer.0,
         Event::EncodingStarted { producer, .. } | Event::AudioLevel { producer, .. } => producer.0,
         Event::LayerChanged { consumer, .. } | Event::StreamPaused { consumer, .. } => consumer.0,
     };

@@ -244,6 +244,17 @@ pub enum Event {
     LayerChanged { consumer: ConsumerId, spatial: Option<u8> },
     /// The subscriber's line does not carry the track, or does again.
     StreamPaused { consumer: ConsumerId, paused: bool },
+    /// How well media comes from the peer and gets to it, when that has changed: a score from 0 to 100 of the last
+    /// five seconds' losses and round trips.
+    Quality { peer: PeerId, quality: Quality, score: u8 },
+}
+
+/// What a score means, in LiveKit's steps: above 80, above 40, the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Quality {
+    Poor,
+    Good,
+    Excellent,
 }
 
 /// Why a transport has ended.

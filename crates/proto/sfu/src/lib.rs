@@ -21,6 +21,7 @@ mod outbox;
 mod packet;
 mod peer_state;
 mod producer;
+mod quality;
 mod rates;
 mod recv;
 mod ring;

@@ -15,6 +15,7 @@ use crate::bandwidth::Budget;
 use crate::gate::Gate;
 use crate::lipsync::Placement;
 use crate::packet::Meanings;
+use crate::quality::Meter;
 use crate::recv::remb::Remb;
 use crate::recv::twcc::Twcc;
 use crate::ssrc::SsrcTable;
@@ -34,6 +35,7 @@ pub(crate) struct Peer {
     pub(crate) reception: Reception,
     pub(crate) sending: Sending,
     pub(crate) data: Data,
+    pub(crate) quality: Meter,
     /// Closed: it goes once its last datagrams have.
     pub(crate) closing: bool,
     /// In the router's list of peers that may have something to send.
@@ -139,6 +141,7 @@ impl Peer {
                 remb: None,
             },
             data: Data::default(),
+            quality: Meter::default(),
             closing: false,
             awake: false,
         }

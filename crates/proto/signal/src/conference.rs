@@ -18,6 +18,7 @@ use crate::forwarding::Forwardings;
 use crate::media::Names;
 use crate::messages;
 use crate::negotiation::Chosen;
+use crate::quality::Qualities;
 use crate::resume::Departures;
 use crate::second_codec::Second;
 use crate::session::Session;
@@ -72,6 +73,7 @@ pub struct Conference {
     pub(crate) consumers: BTreeMap<ConsumerId, (ParticipantSid, TrackSid)>,
     pub(crate) names: Names,
     pub(crate) speakers: Speakers,
+    pub(crate) qualities: Qualities,
     pub(crate) crowd: Crowd,
     pub(crate) routes: Routes,
     pub(crate) blobs: Blobs,
@@ -107,6 +109,7 @@ impl Conference {
             consumers: BTreeMap::new(),
             names,
             speakers: Speakers::default(),
+            qualities: Qualities::default(),
             crowd: Crowd::default(),
             routes: Routes::default(),
             blobs: Blobs::default(),

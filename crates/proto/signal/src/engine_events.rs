@@ -22,6 +22,7 @@ impl Conference {
                 self.schedule_speakers(now);
             }
             Event::StreamPaused { consumer, paused } => self.tell_stream_state(consumer, paused),
+            Event::Quality { peer, quality, score } => self.on_quality(peer, quality, score),
             // The codec that a publisher chose is among those that its subscribers were offered.
             Event::EncodingStarted { .. } | Event::ChannelOpen { .. } | Event::LayerChanged { .. } => {}
         }
@@ -56,11 +57,16 @@ impl Conference {
         if let Some(down) = session.down.as_mut().filter(|d| d.peer == peer) {
             down.connected = connected;
         }
-        if connected && session.is_primary(peer) {
+        let lost = !session.has_media();
+        let silent = !connected && session.socket.is_none() && lost;
+        let primary = session.is_primary(peer);
+        self.qualities.set_lost(&sid, lost);
+        self.tell_quality(&sid);
+        if connected && primary {
             self.crowd.activating = true;
             let _ = self.tell_room(now, Command::Activate { participant: sid });
             self.crowd.activating = false;
-        } else if !connected && session.socket.is_none() && !session.has_media() {
+        } else if silent {
             self.await_return(now, &sid);
         }
     }

@@ -102,6 +102,7 @@ impl Conference {
         self.drop_session(&participant.sid, reason);
         self.count_out_of_all(&participant.sid);
         self.speakers.forget(&participant.sid);
+        self.qualities.forget(&participant.sid);
         self.end_calls(&participant.sid);
         self.blobs.forget(&participant.sid);
         self.crowd.forget(&participant.sid);

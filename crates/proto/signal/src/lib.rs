@@ -24,6 +24,7 @@ mod messages;
 mod negotiation;
 mod offering;
 mod publishing;
+mod quality;
 mod rate;
 mod requests;
 mod resume;

@@ -141,9 +141,11 @@ impl Conference {
             playout_delay: self.playout_delay(),
             wish,
         };
-        self.consumers.insert(line.consumer, (sid.clone(), line.track.clone()));
+        let track = line.track.clone();
+        self.consumers.insert(line.consumer, (sid.clone(), track.clone()));
         let consumer = line.consumer;
         self.command(sfu::Command::AddConsumer { peer, consumer, producer, params });
+        self.tell_quality_of_publisher(sid, &track);
     }
 
     /// What every subscriber's buffer is told.

@@ -15,6 +15,7 @@ mod hostile;
 mod life;
 mod playing;
 mod publishing;
+mod quality;
 mod random;
 mod resume;
 mod single;

@@ -62,7 +62,19 @@ impl Router {
             }
         }
         self.sweep_budgets(now);
+        self.sweep_qualities(now);
         self.next_sweep = (!self.producers.is_empty()).then(|| now.mono + SWEEP);
+    }
+
+    fn sweep_qualities(&mut self, now: Time) {
+        for n in 0..self.peers.capacity() {
+            let Some(peer) = self.peers.get_mut(n) else { continue };
+            let round_trip = peer.round_trip();
+            if let Some((quality, score)) = peer.quality.poll(now.mono, round_trip) {
+                let peer = peer.id;
+                self.mention(Event::Quality { peer, quality, score });
+            }
+        }
     }
 
     /// Asks for what all consumers of a peer wait for: it is there (again).
