@@ -161,24 +161,42 @@ export class Server {
   }
 }
 
-export function freeTcpPort() {
-  return new Promise((ready, failed) => {
-    const probe = createServer();
-    probe.once("error", failed);
-    probe.listen(0, "127.0.0.1", () => {
-      const { port } = probe.address();
-      probe.close(() => ready(port));
-    });
-  });
+/** The system may give a port that was let go a second time, before its first taker has bound it. */
+const given = new Set();
+
+/** A port that `probe` says is free, and that nobody in this file was told before. */
+async function freshPort(probe) {
+  for (;;) {
+    const port = await probe();
+    if (!given.has(port)) {
+      given.add(port);
+      return port;
+    }
+  }
 }
 
-function freeUdpPort() {
-  return new Promise((ready, failed) => {
-    const probe = createSocket("udp4");
-    probe.once("error", failed);
-    probe.bind(0, () => {
-      const { port } = probe.address();
-      probe.close(() => ready(port));
-    });
-  });
-}
+export const freeTcpPort = () =>
+  freshPort(
+    () =>
+      new Promise((ready, failed) => {
+        const probe = createServer();
+        probe.once("error", failed);
+        probe.listen(0, "127.0.0.1", () => {
+          const { port } = probe.address();
+          probe.close(() => ready(port));
+        });
+      }),
+  );
+
+const freeUdpPort = () =>
+  freshPort(
+    () =>
+      new Promise((ready, failed) => {
+        const probe = createSocket("udp4");
+        probe.once("error", failed);
+        probe.bind(0, () => {
+          const { port } = probe.address();
+          probe.close(() => ready(port));
+        });
+      }),
+  );
