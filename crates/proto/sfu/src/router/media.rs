@@ -34,10 +34,12 @@ impl Router {
             self.wake(key);
             return;
         };
-        if known.is_none() {
-            // The first report that names an SSRC lets a browser leave mid and rid out.
-            if let Some(peer) = self.peers.get_mut(key) {
-                peer.reception.next_report = Some(now.mono);
+        if let Some(peer) = self.peers.get_mut(key) {
+            match known {
+                // The first report that names an SSRC lets a browser leave mid and rid out.
+                None => peer.reception.next_report = Some(now.mono),
+                // One that was signalled is reported on from its first packet too.
+                Some(_) => _ = peer.reception.next_report.get_or_insert(now.mono),
             }
         }
         self.accept(now, stream, &view, &received);

@@ -122,3 +122,15 @@ fn where_it_is_allowed_a_track_that_does_not_fit_is_paused_and_said_to_be() {
     s.run(40);
     assert_eq!((s.paused(), s.sizes(2)), (vec![true, false], vec![1100, 1100]));
 }
+
+#[test]
+fn how_good_a_line_is_is_told_once_until_it_changes() {
+    let mut scene = Scene::new(1);
+    scene.run(400);
+    let alice = scene.w.clients[0].id;
+    let told = scene.w.events[0].iter().filter_map(|event| match event {
+        Event::Quality { peer, quality, score } => Some((*peer, *quality, *score)),
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [(alice, sfu::Quality::Excellent, 100)]);
+}
