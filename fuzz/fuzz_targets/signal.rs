@@ -16,6 +16,7 @@ fn config() -> Config {
         serial: 1,
         rules: room::Config::default(),
         codecs: vec![codec::Kind::Vp8, codec::Kind::H264, codec::Kind::Opus],
+        profiles: Vec::new(),
         ice_servers: Vec::new(),
         server: signal::Server::default(),
         media: Media { fingerprint: peer::Fingerprint([1; 32]), candidates: vec![Vec::new()], ice_lite: true },
