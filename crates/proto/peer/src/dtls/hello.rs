@@ -4,14 +4,11 @@
 //! while its 1.2 server prefers AES-256-GCM. So the hello is put together from its fragments (RFC 6347
 //! section 4.2.3; post-quantum key shares make it longer than a datagram), read, and handed on whole.
 
-use std::ops::Range;
-
+use super::pieces::Pieces;
 use crate::{DtlsVersions, Reject};
 
 /// The longest ClientHello taken, bytes. Chromium's with a post-quantum share has 1,400.
 const MAX_HELLO: usize = 8 << 10;
-/// Separate ranges of a hello held at once; in order there is one.
-const MAX_RANGES: usize = 16;
 /// Record header, RFC 6347 section 4.1.
 const RECORD_HEADER: usize = 13;
 /// Handshake header, RFC 6347 section 4.2.2.
@@ -65,12 +62,7 @@ pub(super) enum Version {
 
 /// A ClientHello on its way in.
 #[derive(Debug, Default)]
-pub(super) struct Reassembly {
-    /// The body without handshake header; as long as the hello says it is.
-    body: Vec<u8>,
-    /// What of it has come, sorted and apart.
-    ranges: Vec<Range<usize>>,
-}
+pub(super) struct Reassembly(Pieces);
 
 /// A ClientHello that is all there.
 #[derive(Debug)]
@@ -113,20 +105,15 @@ impl Reassembly {
             if let Some(fragment) = Fragment::parse(record) {
                 self.add(&fragment)?;
                 found = true;
-                if let [whole] = self.ranges.as_slice()
-                    && *whole == (0..self.body.len())
-                {
-                    let offer = Offer::parse(&self.body).ok_or(Reject::Malformed)?;
+                if let Some(body) = self.0.whole() {
+                    let offer = Offer::parse(body).ok_or(Reject::Malformed)?;
+                    let random = body.get(2..34).and_then(|r| r.try_into().ok());
                     let client = Client {
-                        random: self
-                            .body
-                            .get(2..34)
-                            .and_then(|r| r.try_into().ok())
-                            .ok_or(Reject::Malformed)?,
+                        random: random.ok_or(Reject::Malformed)?,
                         profile: PROFILES.into_iter().find(|p| offer.profiles.contains(p)),
-                        body: self.body.clone(),
+                        body: body.to_vec(),
                     };
-                    return Ok(Some(Hello { datagram: rebuild(&self.body), offer, client }));
+                    return Ok(Some(Hello { datagram: rebuild(body), offer, client }));
                 }
             }
         }
@@ -137,28 +124,11 @@ impl Reassembly {
         if fragment.total > MAX_HELLO || fragment.total == 0 {
             return Err(Reject::Limit);
         }
-        if fragment.total != self.body.len() {
+        if fragment.total != self.0.total() {
             // The first one, or a client that started anew.
-            self.ranges.clear();
-            self.body = vec![0; fragment.total];
+            self.0 = Pieces::of(fragment.total);
         }
-        let range = fragment.offset..fragment.offset.saturating_add(fragment.bytes.len());
-        let place = self.body.get_mut(range.clone()).ok_or(Reject::Malformed)?;
-        place.copy_from_slice(fragment.bytes);
-        let mut merged = range;
-        self.ranges.retain(|r| {
-            let apart = r.end < merged.start || merged.end < r.start;
-            if !apart {
-                merged = r.start.min(merged.start)..r.end.max(merged.end);
-            }
-            apart
-        });
-        if self.ranges.len() >= MAX_RANGES {
-            return Err(Reject::Limit);
-        }
-        let index = self.ranges.partition_point(|r| r.start < merged.start);
-        self.ranges.insert(index, merged);
-        Ok(())
+        self.0.add(fragment.offset, fragment.bytes)
     }
 }
 

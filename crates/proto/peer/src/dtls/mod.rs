@@ -5,6 +5,7 @@
 //! what came from an address that passed a connectivity check, and nothing is allocated before.
 
 mod hello;
+mod pieces;
 mod plain12;
 mod record;
 mod session;

@@ -1,10 +1,10 @@
 //! Records and handshake messages of DTLS 1.2, RFC 6347 section 4, as far as the server needs them.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use super::keys::RANDOM;
 use crate::dtls::hello::{Client, EC_POINT_FORMATS, EXTENDED_MASTER_SECRET, RENEGOTIATION_INFO, USE_SRTP};
+use crate::dtls::pieces::Pieces;
 
 /// Content types, RFC 5246 section 6.2.1.
 pub(super) const CHANGE_CIPHER_SPEC: u8 = 20;
@@ -40,8 +40,6 @@ pub(super) const ECDSA_SHA256: [u8; 2] = [4, 3];
 const MAX_MESSAGE: usize = 16 << 10;
 /// Messages on their way in at once: what a client's flight has.
 const MAX_WAITING: u16 = 4;
-/// Separate ranges of a message held at once.
-const MAX_RANGES: usize = 16;
 
 /// One record as it came.
 pub(super) struct Record<'a> {
@@ -190,9 +188,7 @@ pub(super) struct Assembly {
 
 struct Waiting {
     kind: u8,
-    body: Vec<u8>,
-    /// What has come of it, apart from each other.
-    ranges: Vec<Range<usize>>,
+    pieces: Pieces,
 }
 
 /// Fragments that contradict each other, or cost too much.
@@ -229,44 +225,24 @@ impl Assembly {
             if total > MAX_MESSAGE {
                 return Err(Malformed);
             }
-            let new = || Waiting { kind, body: vec![0; total], ranges: Vec::new() };
+            let new = || Waiting { kind, pieces: Pieces::of(total) };
             let waiting = self.waiting.entry(sequence).or_insert_with(new);
-            if waiting.kind != kind || waiting.body.len() != total {
+            if waiting.kind != kind || waiting.pieces.total() != total {
                 return Err(Malformed);
             }
-            waiting.add(offset, fragment)?;
+            waiting.pieces.add(offset, fragment).map_err(|_| Malformed)?;
         }
         Ok(news)
     }
 
     /// The next message, if it is all there: its kind, number and body.
     pub(super) fn next(&mut self) -> Option<(u8, u16, Vec<u8>)> {
-        let first = self.waiting.first_entry().filter(|e| *e.key() == self.expected && e.get().is_whole())?;
+        let first = self
+            .waiting
+            .first_entry()
+            .filter(|e| *e.key() == self.expected && e.get().pieces.whole().is_some())?;
         let (sequence, waiting) = first.remove_entry();
         self.expected = self.expected.wrapping_add(1);
-        Some((waiting.kind, sequence, waiting.body))
-    }
-}
-
-impl Waiting {
-    fn add(&mut self, offset: usize, fragment: &[u8]) -> Result<(), Malformed> {
-        let mut range = offset..offset.checked_add(fragment.len()).ok_or(Malformed)?;
-        self.body.get_mut(range.clone()).ok_or(Malformed)?.copy_from_slice(fragment);
-        self.ranges.retain(|r| {
-            let apart = r.end < range.start || range.end < r.start;
-            if !apart {
-                range = r.start.min(range.start)..r.end.max(range.end);
-            }
-            apart
-        });
-        if self.ranges.len() >= MAX_RANGES {
-            return Err(Malformed);
-        }
-        self.ranges.push(range);
-        Ok(())
-    }
-
-    fn is_whole(&self) -> bool {
-        matches!(self.ranges.as_slice(), [one] if *one == (0..self.body.len()))
+        Some((waiting.kind, sequence, waiting.pieces.into_body()))
     }
 }
