@@ -318,7 +318,7 @@ async fn a_crowd_may_wait_for_a_first_playlist() {
     }
     let all_in = async {
         while desk.connections().open < 600 || desk.connections().strangers > 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(PATIENCE, all_in).await.expect("all are in, and wait");
