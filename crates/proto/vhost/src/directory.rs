@@ -12,6 +12,9 @@ pub const DEFAULT_DOMAIN: &str = "default";
 /// Characters of a path: a name of three parts, percent-encoded, and a file in it.
 const MAX_PATH: usize = 2048;
 
+/// What is wrong where parts make no name.
+const NO_NAME: &str = "a part is empty, too long, or leads elsewhere";
+
 /// Why an address means no stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
@@ -95,7 +98,11 @@ impl Directory {
         let parts = parts(path)?;
         match parts.as_slice() {
             [app, stream] => self.place(self.by_host(host), app, stream),
-            [domain, app, stream] => self.place(self.find(domain), app, stream),
+            // One that nobody has configured stands for the default domain, but has to be a name.
+            [domain, app, stream] if Name::new(domain, app, stream).is_some() => {
+                self.place(self.find(domain), app, stream)
+            }
+            [_, _, _] => Err(AddressError::Malformed(NO_NAME)),
             _ => Err(AddressError::Malformed("it is not [domain/]app/stream")),
         }
     }
@@ -126,8 +133,7 @@ impl Directory {
 
     fn place(&self, domain: Option<&Domain>, app: &str, stream: &str) -> Result<Place, AddressError> {
         let domain = domain.or(self.domains.first()).ok_or(AddressError::UnknownApp)?;
-        let name = Name::new(&domain.name, app, stream)
-            .ok_or(AddressError::Malformed("a part is empty, too long, or leads elsewhere"))?;
+        let name = Name::new(&domain.name, app, stream).ok_or(AddressError::Malformed(NO_NAME))?;
         let app = domain.app(app).ok_or(AddressError::UnknownApp)?;
         Ok(Place { name, app: app.clone() })
     }
@@ -230,9 +236,18 @@ mod tests {
 
     #[test]
     fn paths_that_lead_elsewhere_are_refused() {
-        for path in
-            ["", "demo", "live/", "live//demo", "a/b/c/d", "../live/demo/x", "live/..", "live/.", "live/a\0"]
-        {
+        for path in [
+            "",
+            "demo",
+            "live/",
+            "live//demo",
+            "a/b/c/d",
+            "../live/demo",
+            "../live/demo/x",
+            "live/..",
+            "live/.",
+            "live/a\0",
+        ] {
             assert_eq!(stream("main", path), Err(400), "{path:?}");
         }
         assert_eq!(stream("main", &"a/".repeat(5000)), Err(400));

@@ -220,3 +220,38 @@ async fn a_token_is_repeated_in_every_address_and_a_stream_that_ends_is_gone() {
     assert_eq!(browser.get("/live/demo/index.m3u8").await.0, 404);
     assert_eq!(browser.get("/live/demo/ts.m3u8").await.0, 404);
 }
+
+#[tokio::test]
+async fn playlists_and_parts_far_ahead_are_refused_at_once_and_hold_nothing() {
+    let desk = desk(|_| {});
+    let address = served(&desk).await;
+    let _publishing = published(&desk).await;
+    let mut browser = Browser::connect(address).await;
+    let list = browser.playlist("ts.m3u8").await;
+    let hint = hint(&list);
+    let (segment, part) = hint.trim_end_matches(".ts").split_once('.').unwrap();
+    let (segment, part): (u64, u64) = (segment.parse().unwrap(), part.parse().unwrap());
+    let before = desk.census();
+    let far = [
+        format!("ts.m3u8?_HLS_msn={}", segment + 2),
+        format!("ts.m3u8?_HLS_msn={segment}&_HLS_part={}", part + 15),
+        format!("ts.m3u8?_HLS_msn={}&_HLS_part=1000000", segment + 1),
+        format!("ts.m3u8?_HLS_msn={segment}&_HLS_part={}", u64::MAX),
+        format!("ts.m3u8?_HLS_msn={}", u64::MAX),
+        "ts.m3u8?_HLS_msn=99999999999999999999".to_owned(),
+        "ts.m3u8?_HLS_msn=-1".to_owned(),
+        format!("{}.0.ts", segment + 2),
+        format!("{segment}.{}.ts", part + 15),
+        format!("{}.0.ts", u64::MAX),
+    ];
+    // None of them waits: as many as are sent are answered one after the other on one connection.
+    for file in far.iter().cycle().take(1000) {
+        let (status, head, _) = browser.get(&format!("/live/demo/{file}")).await;
+        assert_eq!(status, 400, "{file}: {head}");
+    }
+    for file in [format!("{}.ts", segment + 1), "99999999999999999999.ts".into(), "init-99.mp4".into()] {
+        let (status, head, _) = browser.get(&format!("/live/demo/{file}")).await;
+        assert_eq!(status, 404, "{file}: {head}");
+    }
+    assert_eq!(desk.census(), before);
+}

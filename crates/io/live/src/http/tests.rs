@@ -216,6 +216,35 @@ async fn ten_thousand_unknown_names_leave_nothing_behind_and_disturb_nobody() {
     assert_eq!(desk.streams()[0].stats.skipped, 0);
 }
 
+#[tokio::test]
+async fn paths_that_lead_elsewhere_are_refused() {
+    let desk = desk(|_| {});
+    let address = served(&desk).await;
+    let publishing = publish(&desk, "demo").await;
+    publishing.push([picture(0, 10)]).unwrap();
+    let before = desk.census();
+    for path in [
+        "/../etc/passwd",
+        "/live/../../etc/passwd.flv",
+        "/live/demo/../../../etc/passwd",
+        "/live/%2e%2e/%2e%2e/etc/passwd",
+        "/live/..%2f..%2fetc%2fpasswd.flv",
+        "/live/demo/..%5c..%5cboot.ini",
+        "/live/demo/%2e%2e",
+        "/live/demo/%00.flv",
+        "/live/demo/a%0d%0aX-Evil:%20yes.flv",
+        "/live/demo/....//index.m3u8",
+        "//live//demo.flv",
+        "/live/%ff%fe.flv",
+    ] {
+        let (head, rest, _) = ask(address, &format!("GET {path} HTTP/1.1")).await;
+        let status = head.split(' ').nth(1).unwrap();
+        assert!(matches!(status, "400" | "404"), "{path}: {head}");
+        assert!(!head.contains("X-Evil") && rest.len() < 200, "{path}: {head}");
+    }
+    assert_eq!(desk.census(), before);
+}
+
 #[tokio::test(start_paused = true)]
 async fn half_a_head_holds_nothing_for_ever_however_slowly_it_comes() {
     let desk = desk(|_| {});

@@ -131,6 +131,41 @@ async fn what_nobody_plays_is_let_go() {
     assert!(desk.streams().is_empty());
 }
 
+#[tokio::test]
+async fn an_origin_whose_tags_lie_about_their_size_is_followed_by_the_next() {
+    let good = file(b"one");
+    let mut huge = good.clone();
+    let end = huge.len();
+    huge.extend_from_slice(&[9, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0]);
+    let mut wrong = good.clone();
+    // The last size behind a tag.
+    wrong[end - 1] ^= 1;
+    let mut kind = good.clone();
+    kind.extend_from_slice(&[0x77; 15]);
+    for (what, bytes) in [("a tag of 16 MiB", huge), ("another size behind", wrong), ("no kind of tag", kind)]
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let liar = format!("http://{}/live", listener.local_addr().unwrap());
+        let left = tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: video/x-flv\r\n\r\n").await.unwrap();
+            socket.write_all(&bytes).await.unwrap();
+            // It does not end it: whoever believes it waits for ever.
+            let mut rest = Vec::new();
+            let _ = socket.read_to_end(&mut rest).await;
+        });
+        let (next, _alive, _task) = origin(b"two").await;
+        let desk = desk(&[&liar, &next], Duration::from_secs(30));
+        let mut playing = desk.play(visit(&desk)).await.unwrap();
+        let mut cursor = playing.cursor();
+        let both = async {
+            until(&mut playing, &mut cursor, b"two").await;
+            left.await.unwrap();
+        };
+        tokio::time::timeout(crate::testbed::PATIENCE, both).await.unwrap_or_else(|_| panic!("{what}"));
+    }
+}
+
 /// A server that speaks RTMP, whose desk it is.
 async fn rtmp_server() -> (Desk, String) {
     let desk = crate::testbed::desk(|_| {});

@@ -58,10 +58,15 @@ impl Peer {
 
     /// The number of the next picture that comes.
     async fn picture(&mut self) -> i64 {
+        number(&self.frame().await)
+    }
+
+    /// The next picture that comes.
+    async fn frame(&mut self) -> media::Frame {
         loop {
             while let Some(item) = (!self.items.is_empty()).then(|| self.items.remove(0)) {
                 if let Item::Frame(frame) = item {
-                    return number(&frame);
+                    return frame;
                 }
             }
             match self.said().await.expect("the connection stays") {
@@ -74,6 +79,11 @@ impl Peer {
     }
 
     fn send(&mut self, n: i64) {
+        self.send_at(n, flv::egress::timestamp(picture(n, 0).dts));
+    }
+
+    /// The `n`th picture with a time of the publisher's own.
+    fn send_at(&mut self, n: i64, timestamp: u32) {
         let mut stream = media::Stream::new(media::Config::default());
         let session = stream.begin(crate::now());
         stream.set_track(session, crate::testbed::track()).unwrap();
@@ -87,7 +97,7 @@ impl Peer {
         }
         frame.key = n % 25 == 0;
         let (kind, body) = ::rtmp::egress::body(headers, &frame).unwrap();
-        self.client.send(kind, flv::egress::timestamp(frame.dts), &body);
+        self.client.send(kind, timestamp, &body);
     }
 }
 
@@ -400,4 +410,120 @@ async fn who_is_sent_away_may_finish_its_sentence() {
         first.socket.write_all(&bytes).await.unwrap();
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn timestamps_that_jump_come_out_as_one_clock() {
+    let desk = desk(|_| {});
+    let address = served(&desk).await;
+    let mut publisher = Peer::connect(address, "live/demo", Purpose::Publish).await;
+    publisher.started().await;
+    // Ten pictures each: from where 32 bits end on into the next round, back to 0, days ahead, half the range back.
+    let runs = [u32::MAX - 200, 0, 500_000_000, 0x8000_0000, 10];
+    for (n, at) in (0..).zip(runs.iter().flat_map(|from| (0..10).map(|n| from.wrapping_add(n * 40)))) {
+        publisher.send_at(n, at);
+    }
+    // And one that lies alone.
+    for (n, at) in [(50, 410), (51, 0xffff_0000), (52, 490), (53, 530)] {
+        publisher.send_at(n, at);
+    }
+    publisher.flush().await;
+    let mut player = Peer::connect(address, "live/demo", Purpose::Play).await;
+    player.started().await;
+    let mut times = Vec::new();
+    for n in 0..54 {
+        let frame = player.frame().await;
+        assert_eq!(number(&frame), n);
+        times.push(frame.dts.millis());
+    }
+    let steps: Vec<i64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(steps.iter().all(|step| (1..=120).contains(step)), "{steps:?}");
+}
+
+#[tokio::test]
+async fn codec_headers_that_never_come_or_always_change_cost_little_and_disturb_nobody() {
+    use container::flv::TagKind;
+    let desk = desk(|_| {});
+    let address = served(&desk).await;
+    let publishing = publish(&desk, "demo").await;
+    publishing.push([picture(0, 100)]).unwrap();
+    let mut player = Peer::connect(address, "live/demo", Purpose::Play).await;
+    player.started().await;
+    assert_eq!(player.picture().await, 0);
+    let mut never = Peer::connect(address, "live/never", Purpose::Publish).await;
+    never.started().await;
+    let mut always = Peer::connect(address, "live/always", Purpose::Publish).await;
+    always.started().await;
+    always.send(0);
+    always.flush().await;
+    let mut watcher = Peer::connect(address, "live/always", Purpose::Play).await;
+    watcher.started().await;
+    assert_eq!(watcher.picture().await, 0);
+    for n in 1..1000_u32 {
+        // H.264 and AAC that nothing was said about, and a picture behind a record of its own.
+        never.client.send(TagKind::Video, n * 40, b"\x17\x01\0\0\0\0\0\0\x01a");
+        never.client.send(TagKind::Audio, n * 40, b"\xaf\x01aac");
+        let mut record = b"\x17\0\0\0\0avcC\xff".to_vec();
+        record.extend(n.to_be_bytes());
+        always.client.send(TagKind::Video, n * 40, &record);
+        let mut body = b"\x17\x01\0\0\0".to_vec();
+        body.extend(i64::from(n).to_be_bytes());
+        always.client.send(TagKind::Video, n * 40, &body);
+        never.flush().await;
+        always.flush().await;
+
+        assert_eq!(watcher.picture().await, i64::from(n), "with the record before it");
+        if n % 100 == 0 {
+            publishing.push([picture(i64::from(n / 100), 100)]).unwrap();
+            assert_eq!(player.picture().await, i64::from(n / 100));
+        }
+    }
+    let of = |name| desk.stream(&Name::new("d", "live", name).unwrap()).unwrap().stats;
+    let (never, always) = (of("never"), of("always"));
+    assert_eq!((never.ring_frames, never.ring_bytes), (0, 0), "what cannot be decoded is not kept");
+    assert!(always.ring_frames <= 65, "{} frames, each with a record", always.ring_frames);
+    assert_eq!(of("demo").skipped, 0);
+}
+
+#[tokio::test]
+async fn aggregates_whose_tags_lie_about_their_size_are_left_out() {
+    use ::rtmp::chunk::message_type::AGGREGATE;
+    let desk = desk(|_| {});
+    let address = served(&desk).await;
+    let mut publisher = Peer::connect(address, "live/demo", Purpose::Publish).await;
+    publisher.started().await;
+    publisher.send(0);
+    publisher.flush().await;
+    let mut player = Peer::connect(address, "live/demo", Purpose::Play).await;
+    player.started().await;
+    assert_eq!(player.picture().await, 0);
+    for (n, size) in (1..).zip([[0xff, 0xff, 0xff], [0, 0, 100], [0, 0, 1], [0, 0, 0]]) {
+        // A tag of 11 bytes.
+        let tag = [&[9][..], &size, b"\0\0\0\0\0\0\0\x17\x01\0\0\0\0\0\0\x01a\0\0\0\x16"].concat();
+        let mut bytes = BytesMut::new();
+        ::rtmp::chunk::ChunkWriter::default().write(63, AGGREGATE, 1, 0, &tag, &mut bytes);
+        publisher.socket.write_all(&bytes).await.unwrap();
+        publisher.send(n);
+        publisher.flush().await;
+        while player.picture().await != n {}
+    }
+}
+
+#[tokio::test]
+async fn paths_that_lead_elsewhere_are_refused_to_publishers_and_players() {
+    let desk = desk(|_| {});
+    let address = served(&desk).await;
+    let before = desk.census();
+    for path in ["live/..", "live/../etc", "../live/demo", "live/.", "live/a\\..\\b", "d/../demo"] {
+        for (purpose, code) in
+            [(Purpose::Publish, "NetStream.Publish.Denied"), (Purpose::Play, "NetStream.Play.Failed")]
+        {
+            let mut peer = Peer::connect(address, path, purpose).await;
+            let Some(client::Event::Ended { code: said, .. }) = peer.said().await else { panic!("{path}") };
+            // Some of them are names of what is not there.
+            assert!(said == code || said == "NetStream.Play.StreamNotFound", "{path}: {said}");
+            assert_eq!(peer.said().await, None, "{path}");
+        }
+    }
+    assert_eq!(desk.census(), before);
 }
