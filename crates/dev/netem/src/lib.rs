@@ -129,6 +129,11 @@ impl<D: Clone> Link<D> {
         self.config = config;
     }
 
+    /// What happens to datagrams sent from now on follows from this seed, whatever was sent before.
+    pub fn set_seed(&mut self, seed: u64) {
+        self.rng = SmallRng::seed_from_u64(seed);
+    }
+
     /// What has happened so far.
     pub fn counters(&self) -> Counters {
         self.counters

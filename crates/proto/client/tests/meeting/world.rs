@@ -1,4 +1,8 @@
 //! A server without sockets, its participants, and a link each way to each of them.
+//!
+//! The same seed is the same meeting. Handshakes are not: signatures differ in length, and timers of the DTLS
+//! library are drawn. So a participant's links have their delay alone until it is connected, and what they do from
+//! then on follows from the seed. How handshakes fare on bad lines is tested in `peer`.
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -15,6 +19,11 @@ use signal::{Conference, Input, Join, JoinRequest, Limits, Media, Output, Server
 
 /// The server's only address.
 const SERVER: ([u8; 4], u16) = ([192, 0, 2, 1], 7882);
+/// Virtual time is ahead of the machine's by this: a library that reads the clock (`sctp-proto` when it connects)
+/// is then always late, not late or early by how busy the machine is.
+const AHEAD: Duration = Duration::from_secs(86_400);
+/// The last words of a handshake are still on their way when one end is connected, for a round trip at most.
+const HANDSHAKES_END: Duration = Duration::from_millis(300);
 /// No meeting has this many moments without time going on.
 const MAX_TURNS: usize = 10_000;
 
@@ -33,6 +42,20 @@ pub(crate) struct World {
     seed: u64,
     /// Ids of all tracks that were published.
     tracks: Vec<String>,
+    /// Everything that was sent so far, by time, direction and length, as one number.
+    trace: Trace,
+}
+
+/// FNV-1a over what is told to it.
+#[derive(Clone, Copy)]
+struct Trace(u64);
+
+impl Trace {
+    fn note(&mut self, values: [u64; 3]) {
+        for byte in values.iter().flat_map(|value| value.to_le_bytes()) {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
 }
 
 pub(crate) struct Guest {
@@ -42,12 +65,33 @@ pub(crate) struct Guest {
     /// Datagrams with the client's address.
     up: Link<(SocketAddr, Vec<u8>)>,
     down: Link<(SocketAddr, Vec<u8>)>,
+    /// What its links do once it is connected and its handshakes are over, and from which seed.
+    weather: Option<(netem::Config, u64)>,
+    connected: Option<Instant>,
+}
+
+impl Guest {
+    /// Its links are what they are to be from the moment on at which it is connected.
+    fn expose(&mut self, now: Time) {
+        if self.weather.is_none() || !self.participant.is_connected() {
+            return;
+        }
+        if now.since(*self.connected.get_or_insert(now.mono)) < HANDSHAKES_END {
+            return;
+        }
+        if let Some((config, seed)) = self.weather.take() {
+            for (link, seed) in [(&mut self.up, seed << 1), (&mut self.down, seed << 1 | 1)] {
+                link.set_config(config);
+                link.set_seed(seed);
+            }
+        }
+    }
 }
 
 impl World {
     #[allow(clippy::disallowed_methods, reason = "a test has to begin somewhere")]
     pub(crate) fn new(link: netem::Config, seed: u64) -> Self {
-        let now = Time { mono: Instant::now(), unix: Duration::from_secs(1_790_000_000) };
+        let now = Time { mono: Instant::now() + AHEAD, unix: Duration::from_secs(1_790_000_000) };
         let config = signal::Config {
             room: "room".into(),
             serial: 7,
@@ -79,7 +123,13 @@ impl World {
             link,
             seed,
             tracks: Vec::new(),
+            trace: Trace(0xcbf2_9ce4_8422_2325),
         }
+    }
+
+    /// Two worlds in which the same was sent at the same times have the same.
+    pub(crate) fn trace(&self) -> u64 {
+        self.trace.0
     }
 
     /// Somebody comes in; their index.
@@ -110,12 +160,15 @@ impl World {
             expires_at: 2_000_000_000,
             ..auth::Claims::default()
         };
+        let calm = netem::Config { delay: self.link.delay, ..netem::Config::default() };
         self.guests.push(Guest {
             session,
             participant: Participant::new(self.now, config),
             addresses,
-            up: Link::new(self.link, seed << 1),
-            down: Link::new(self.link, seed << 1 | 1),
+            up: Link::new(calm, 0),
+            down: Link::new(calm, 0),
+            weather: Some((self.link, seed)),
+            connected: None,
         });
         let join = Join { session, claims, request, worker: 0 };
         self.conference.handle(self.now, Input::Join(Box::new(join)));
@@ -256,28 +309,36 @@ impl World {
     fn departures(&mut self) -> bool {
         let now = self.now;
         let mut moved = false;
+        let at = now.unix.as_nanos() as u64;
         for guest in &mut self.guests {
+            guest.expose(now);
             let mut buf = [0; 1500];
             while let Some(transmit) = guest.participant.poll_transmit(now, &mut buf) {
+                if guest.weather.is_none() {
+                    self.trace.note([at, 0, transmit.len as u64]);
+                }
                 guest.up.send(now, transmit.len, (transmit.from, buf[..transmit.len].to_vec()));
                 moved = true;
             }
         }
         while self.router.fan_out(now, &mut self.outbox) {
-            moved |= deliver(now, &mut self.guests, &mut self.outbox);
+            moved |= deliver(now, &mut self.guests, &mut self.outbox, &mut self.trace);
         }
         while self.router.poll_transmit(now, &mut self.outbox) {
-            moved |= deliver(now, &mut self.guests, &mut self.outbox);
+            moved |= deliver(now, &mut self.guests, &mut self.outbox, &mut self.trace);
         }
-        moved | deliver(now, &mut self.guests, &mut self.outbox)
+        moved | deliver(now, &mut self.guests, &mut self.outbox, &mut self.trace)
     }
 }
 
-fn deliver(now: Time, guests: &mut [Guest], outbox: &mut Outbox) -> bool {
+fn deliver(now: Time, guests: &mut [Guest], outbox: &mut Outbox, trace: &mut Trace) -> bool {
     for entry in outbox.entries() {
         let to = outbox.path(entry).remote;
         let datagram = outbox.payload(entry).to_vec();
         if let Some(guest) = guests.iter_mut().find(|guest| guest.addresses.contains(&to)) {
+            if guest.weather.is_none() {
+                trace.note([now.unix.as_nanos() as u64, 1, datagram.len() as u64]);
+            }
             guest.down.send(now, datagram.len(), (to, datagram));
         }
     }
