@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// Time after which a request that no key frame has followed was probably lost. Encoders answer within a
+/// Least time after which a request that no key frame has followed was probably lost. Encoders answer within a
 /// frame; what remains is the round trip.
 const ANSWER: Duration = Duration::from_millis(250);
 /// Requests without an answer after which a publisher is left alone until somebody wants again: it may have
@@ -14,6 +14,7 @@ const MAX_UNANSWERED: u8 = 4;
 #[derive(Debug)]
 pub(crate) struct KeyFrames {
     interval: Duration,
+    answer: Duration,
     wanted: bool,
     asked: Option<Instant>,
     /// Requests since the last key frame.
@@ -22,7 +23,12 @@ pub(crate) struct KeyFrames {
 
 impl KeyFrames {
     pub(crate) fn new(interval: Duration) -> Self {
-        Self { interval, wanted: false, asked: None, unanswered: 0 }
+        Self { interval, answer: ANSWER, wanted: false, asked: None, unanswered: 0 }
+    }
+
+    /// How long answers take at present.
+    pub(crate) fn answers_take(&mut self, time: Duration) {
+        self.answer = time.max(ANSWER);
     }
 
     /// Somebody needs a key frame.
@@ -54,7 +60,7 @@ impl KeyFrames {
         let asked = self.asked?;
         if (1..MAX_UNANSWERED).contains(&self.unanswered) {
             // Longer each time.
-            let patience = (ANSWER * (1 << (self.unanswered - 1))).min(self.interval);
+            let patience = (self.answer * (1 << (self.unanswered - 1))).min(self.interval);
             return Some(asked + patience);
         }
         self.wanted.then(|| asked + self.interval)
@@ -103,6 +109,16 @@ mod tests {
         assert_eq!(asked(&mut k, 10_000, 10_300), [10_000, 10_250]);
         k.arrived();
         assert_eq!(asked(&mut k, 10_300, 20_000), [] as [u64; 0]);
+    }
+
+    #[test]
+    fn a_request_has_the_time_that_its_answer_takes() {
+        let t0 = Instant::now();
+        let mut k = KeyFrames::new(Duration::from_millis(1000));
+        k.answers_take(Duration::from_millis(400));
+        k.want();
+        let asked = (0..5000).filter(|ms| k.poll(t0 + Duration::from_millis(*ms))).collect::<Vec<u64>>();
+        assert_eq!(asked, [0, 400, 1200, 2200]);
     }
 
     #[test]

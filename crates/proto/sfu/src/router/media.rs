@@ -108,28 +108,39 @@ impl Router {
         if let (Some(meter), Some(level)) = (&mut producer.meter, received.audio_level) {
             meter.packet(now.mono, level.level);
         }
-        self.store(now, stream.producer, stream.encoding, meta, bytes);
+        if self.store(now, stream.producer, stream.encoding, meta, bytes) {
+            self.look_for_gaps(now, stream, &meta);
+        }
+    }
+
+    /// Notes what is missing before a packet that came.
+    fn look_for_gaps(&mut self, now: Time, stream: StreamRef, meta: &Meta) {
+        let Some(producer) = self.producers.get_mut(stream.producer) else { return };
+        let Some(codec) = producer.track.codec(meta.codec).filter(|c| c.nack) else { return };
+        // Without RTX a repeat looks like a packet that is late.
+        let answer = stream.rtx || codec.rtx.is_none();
+        let Some(e) = producer.encodings.get_mut(usize::from(stream.encoding)) else { return };
+        let gap = e.receive.nack.packet(now.mono, meta.seq, answer);
+        if gap == Gap::Lost && producer.track.is_video() {
+            e.keys.want();
+        }
+        if meta.frame.key && meta.frame.start {
+            e.receive.nack.key_frame(meta.seq);
+        }
     }
 
     /// Puts a packet into its ring and into the batch. The same for a packet that crossed from another
-    /// worker.
-    pub(super) fn store(&mut self, now: Time, key: usize, encoding: u8, meta: Meta, bytes: &[u8]) {
-        let Some(producer) = self.producers.get_mut(key) else { return };
-        let Some(e) = producer.encodings.get_mut(usize::from(encoding)) else { return };
+    /// worker. False if it was there already.
+    pub(super) fn store(&mut self, now: Time, key: usize, encoding: u8, meta: Meta, bytes: &[u8]) -> bool {
+        let Some(producer) = self.producers.get_mut(key) else { return false };
+        let Some(e) = producer.encodings.get_mut(usize::from(encoding)) else { return false };
         let Some(place) = e.ring.insert(meta, bytes) else {
             self.counters.drops.duplicate += 1;
-            return;
+            return false;
         };
         self.counters.traffic.rtp_in += 1;
         e.rates.count(&meta);
         e.epoch = meta.epoch;
-        let nack = producer.track.codec(meta.codec).is_some_and(|c| c.nack);
-        if matches!(producer.home, Home::Peer(_)) && nack {
-            let gap = e.receive.nack.packet(now.mono, meta.seq);
-            if gap == Gap::Lost && producer.track.is_video() {
-                e.keys.want();
-            }
-        }
         if e.codec.replace(meta.codec) != Some(meta.codec)
             && matches!(producer.home, Home::Peer(_))
             && let Some(codec) = producer.track.codec(meta.codec)
@@ -137,7 +148,7 @@ impl Router {
             let (producer, codec) = (producer.id, codec.codec);
             self.mention(Event::EncodingStarted { producer, encoding, codec });
         }
-        let Some(producer) = self.producers.get_mut(key) else { return };
+        let Some(producer) = self.producers.get_mut(key) else { return false };
         if producer.batch.arrived.is_empty() {
             self.batch.dirty.push(key);
         }
@@ -154,6 +165,7 @@ impl Router {
             e.keys.arrived();
         }
         self.next_sweep.get_or_insert(now.mono + super::timers::SWEEP);
+        true
     }
 }
 

@@ -150,6 +150,7 @@ impl Router {
                 if encoding.receive.nack.next().is_some_and(|due| due <= now.mono) {
                     self.scratch.clear();
                     let gap = encoding.receive.nack.poll(now.mono, round_trip, &mut self.scratch);
+                    encoding.keys.answers_take(encoding.receive.nack.patience(round_trip));
                     if gap == Gap::Lost && producer.track.kind == crate::Kind::Video {
                         encoding.keys.want();
                     }
