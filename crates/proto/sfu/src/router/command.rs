@@ -16,6 +16,10 @@ use crate::packet::Meanings;
 use crate::peer_state::{Peer, StreamRef};
 use crate::producer::{Home, Producer};
 
+/// User fragments under which a peer is found: that of now, and that of before an ICE restart, which the far end uses
+/// until it has heard (RFC 8445 section 9). A client restarts as often as it likes.
+const MAX_UFRAGS: usize = 2;
+
 impl Router {
     /// Does as told; what is about an id that is not known here is counted and ignored.
     pub fn handle_command(&mut self, now: Time, command: Command) {
@@ -85,6 +89,10 @@ impl Router {
             Command::RestartIce { credentials, .. } => {
                 self.index.ufrags.insert(credentials.ufrag.clone(), key);
                 peer.ice.ufrags.push(credentials.ufrag.clone());
+                if peer.ice.ufrags.len() > MAX_UFRAGS {
+                    let oldest = peer.ice.ufrags.remove(0);
+                    self.index.ufrags.remove(&oldest);
+                }
                 peer.transport.restart_ice(now, credentials);
             }
             Command::OpenChannel { params, .. } => {
@@ -128,9 +136,19 @@ impl Router {
         for consumer in consumers {
             self.remove_consumer(consumer);
         }
-        self.index.ufrags.retain(|_, k| *k != key);
-        self.index.addresses.retain(|_, k| *k != key);
-        self.index.probed.retain(|_, k| *k != key);
+        // Only what is the peer's own is looked at: there may be a hundred thousand others.
+        for ufrag in &ice.ufrags {
+            self.index.ufrags.remove(ufrag);
+        }
+        for (table, addresses) in
+            [(&mut self.index.addresses, &ice.addresses), (&mut self.index.probed, &ice.probed)]
+        {
+            for address in addresses {
+                if table.get(address) == Some(&key) {
+                    table.remove(address);
+                }
+            }
+        }
         self.wake(key);
         Some(())
     }

@@ -37,9 +37,21 @@ impl Router {
         };
         let Some(peer) = self.peers.get_mut(key) else { return };
         match peer.transport.handle_stun(now, remote, local, datagram) {
-            Ok(()) => self.pump(key),
+            Ok(()) => {
+                self.pump(key);
+                self.claim(key, remote);
+            }
             Err(peer::Reject::Unauthentic) => self.counters.drops.forged += 1,
             Err(_) => self.counters.drops.malformed += 1,
+        }
+    }
+
+    /// An address is that of the peer that has checked from it last. One whose address another has taken, with a
+    /// forged sender or behind the same translator, has it back with its next check.
+    fn claim(&mut self, key: usize, remote: SocketAddr) {
+        let Some(peer) = self.peers.get(key) else { return };
+        if self.index.addresses.get(&remote) != Some(&key) && peer.ice.addresses.contains(&remote) {
+            self.index.addresses.insert(remote, key);
         }
     }
 

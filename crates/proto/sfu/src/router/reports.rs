@@ -13,9 +13,14 @@ use crate::peer_state::Sending;
 /// Sequence numbers taken out of one datagram: what fits is far less, unless bits are all set.
 const MAX_NACKS: usize = 1024;
 
+/// Packets whose fate is taken out of one datagram: twice what a gate remembers. Two bytes may say that 8191 were
+/// lost, so that one datagram could keep a worker busy for as long as a thousand.
+const MAX_FATES: u16 = 8192;
+
 impl Router {
     /// Takes an opened compound of a peer.
     pub(super) fn reports(&mut self, now: Time, key: usize, compound: &[u8]) {
+        let (mut nacks, mut fates) = (MAX_NACKS, MAX_FATES);
         for packet in packets(compound) {
             match packet {
                 Ok(Packet::SenderReport(report)) => {
@@ -23,7 +28,9 @@ impl Router {
                     self.report_blocks(now, key, report.blocks);
                 }
                 Ok(Packet::ReceiverReport(report)) => self.report_blocks(now, key, report.blocks),
-                Ok(Packet::Nack(nack)) => self.nack(key, nack.media, nack.lost),
+                Ok(Packet::Nack(nack)) => {
+                    nacks -= self.nack(key, nack.media, nack.lost.take(nacks));
+                }
                 Ok(Packet::Pli(pli)) => self.picture_lost(key, pli.media),
                 Ok(Packet::Fir(fir)) => {
                     for (ssrc, _) in fir.entries {
@@ -38,7 +45,9 @@ impl Router {
                     }
                 }
                 Ok(Packet::Transport(feedback)) => {
-                    self.transport_report(now, key, feedback.arrivals());
+                    let count = feedback.statuses.min(fates);
+                    fates -= count;
+                    self.transport_report(now, key, feedback.arrivals().take(count.into()));
                 }
                 Ok(Packet::Sdes(_) | Packet::Bye(_) | Packet::Other { .. }) => {}
                 Err(_) => self.counters.drops.malformed += 1,
@@ -100,16 +109,20 @@ impl Router {
         }
     }
 
-    fn nack(&mut self, key: usize, media: Ssrc, lost: impl Iterator<Item = u16>) {
-        let Some(peer) = self.peers.get_mut(key) else { return };
+    /// Returns how many numbers there were.
+    fn nack(&mut self, key: usize, media: Ssrc, lost: impl Iterator<Item = u16>) -> usize {
+        let Some(peer) = self.peers.get_mut(key) else { return 0 };
         let Some(consumer) = peer.sending.streams.get(media) else {
             self.counters.drops.unknown_ssrc += 1;
-            return;
+            return 0;
         };
-        for seq in lost.take(MAX_NACKS) {
+        let mut count = 0;
+        for seq in lost {
+            count += 1;
             self.counters.repair.nacks_in += 1;
             peer.sending.ask_again(consumer, seq);
         }
+        count
     }
 
     /// A subscriber cannot decode on: its publisher, wherever it is, must send a key frame.

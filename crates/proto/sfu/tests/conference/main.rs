@@ -8,6 +8,7 @@ mod client;
 mod codecs;
 mod data;
 mod extensions;
+mod hostile;
 mod layers;
 mod life;
 mod repair;

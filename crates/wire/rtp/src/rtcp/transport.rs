@@ -35,14 +35,19 @@ impl<'a> TransportFeedback<'a> {
         let (first, second) = (word(body, 8)?, word(body, 12)?);
         let statuses = first as u16;
         let rest = body.get(16..).unwrap_or_default();
-        // Chunks come first and say how many they are only by what they cover.
-        let mut symbols = Symbols::new(rest, statuses);
+        // Chunks come first and say how many they are only by what they cover. They are counted and not their
+        // statuses, of which two bytes may say 8191.
+        let mut behind = rest;
+        let mut left = statuses;
         let mut delta_len = 0;
-        for _ in 0..statuses {
-            delta_len += delta_len_of(symbols.next().ok_or(Malformed::Truncated)?)?;
+        while left > 0 {
+            let (&chunk, tail) = behind.split_first_chunk::<2>().ok_or(Malformed::Truncated)?;
+            behind = tail;
+            let (count, deltas) = measure(u16::from_be_bytes(chunk), left)?;
+            left -= count;
+            delta_len += deltas;
         }
-        let used = rest.len() - symbols.chunks.len();
-        let (chunks, deltas) = rest.split_at(used);
+        let (chunks, deltas) = rest.split_at(rest.len() - behind.len());
         if deltas.len() < delta_len {
             return Err(Malformed::Truncated);
         }
@@ -75,6 +80,27 @@ fn delta_len_of(symbol: u8) -> Result<usize, Malformed> {
     match symbol {
         0..=2 => Ok(usize::from(symbol)),
         _ => Err(Malformed::Forbidden),
+    }
+}
+
+/// Of a chunk's statuses, of which `left` count: how many, and the bytes of their deltas.
+fn measure(chunk: u16, left: u16) -> Result<(u16, usize), Malformed> {
+    match chunk >> 14 {
+        0 | 1 => {
+            let count = (chunk & 0x1fff).min(left);
+            let each = if count == 0 { 0 } else { delta_len_of((chunk >> 13) as u8 & 3)? };
+            Ok((count, usize::from(count) * each))
+        }
+        2 => {
+            let count = left.min(14);
+            Ok((count, ((chunk & 0x3fff) >> (14 - count)).count_ones() as usize))
+        }
+        _ => {
+            let count = left.min(7);
+            let symbol = |n: u16| (chunk >> (2 * (6 - n))) as u8 & 3;
+            let lengths = (0..count).map(|n| delta_len_of(symbol(n)));
+            Ok((count, lengths.sum::<Result<usize, Malformed>>()?))
+        }
     }
 }
 
@@ -152,5 +178,29 @@ impl Iterator for Symbols<'_> {
             2 => (self.chunk >> self.in_chunk) as u8 & 1,
             _ => (self.chunk >> (2 * self.in_chunk)) as u8 & 3,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whole chunks say the same as their statuses one by one.
+        #[test]
+        fn chunks_are_measured_as_they_are_read(chunk in any::<u16>(), left in 1u16..20_000) {
+            let bytes = chunk.to_be_bytes();
+            let read: Vec<u8> = Symbols::new(&bytes, left).collect();
+            let lengths: Result<Vec<usize>, _> = read.iter().map(|s| delta_len_of(*s)).collect();
+            match (measure(chunk, left), lengths) {
+                (Ok((count, deltas)), Ok(lengths)) => {
+                    prop_assert_eq!(usize::from(count), read.len());
+                    prop_assert_eq!(deltas, lengths.iter().sum::<usize>());
+                }
+                (Err(_), Err(_)) => {}
+                (ours, theirs) => prop_assert!(false, "{ours:?} {theirs:?}"),
+            }
+        }
     }
 }
