@@ -49,7 +49,8 @@ fn by_payload(kind: Kind, payload: &[u8]) -> Frame {
 
 fn from_summary(s: &codec::Summary, end: bool) -> Frame {
     Frame {
-        key: s.key_frame,
+        // A later slice of an H.264 key frame is one of its packets, but a decoder cannot start there.
+        key: s.key_frame && s.starts_frame,
         start: s.starts_frame,
         end,
         spatial: s.spatial,
@@ -69,5 +70,22 @@ fn from_dependency(d: &dd::Descriptor) -> Frame {
         spatial: d.spatial,
         temporal: d.temporal,
         switch_up,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decoder_starts_at_the_first_slice_of_a_key_frame_and_not_at_a_later_one() {
+        let of = |kind, payload: &[u8]| frame(kind, payload, &[], &mut dd::State::default()).0;
+        // H.264: first fragment of an IDR slice, `first_mb_in_slice` of zero and of one.
+        let (first, second) = (of(Kind::H264, &[0x7c, 0x85, 0x88]), of(Kind::H264, &[0x7c, 0x85, 0x40]));
+        assert_eq!((first.key, second.key), (true, false));
+        // H.265: the same of IDR_W_RADL, by `first_slice_segment_in_pic_flag`.
+        let (first, second) =
+            (of(Kind::H265, &[0x62, 0x01, 0x93, 0x80]), of(Kind::H265, &[0x62, 0x01, 0x93, 0x00]));
+        assert_eq!((first.key, second.key), (true, false));
     }
 }
