@@ -8,6 +8,8 @@ mod dcep;
 mod streams;
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
