@@ -173,7 +173,7 @@ impl Room {
             self.participants.get(*who).is_some_and(|subscriber| {
                 subscriber.who.permission.can_subscribe
                     && !publisher.who.permission.hidden
-                    && publisher.audience.permits(subscriber, sid)
+                    && publisher.admission.permits(subscriber, sid)
             })
         };
         let now: BTreeSet<_> = track.wanted.iter().filter(may).cloned().collect();

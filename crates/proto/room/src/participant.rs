@@ -1,7 +1,7 @@
 //! A participant, and what they may do.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use auth::{Kind, Source, VideoGrant};
 use serde::{Deserialize, Serialize};
@@ -108,7 +108,7 @@ pub struct Participant {
     pub tracks: Vec<TrackSid>,
     /// Has had a live track.
     pub is_publisher: bool,
-    pub(crate) audience: Audience,
+    pub(crate) admission: Admission,
     pub(crate) subscriptions: BTreeMap<TrackSid, Subscription>,
 }
 
@@ -156,20 +156,47 @@ pub struct Permit {
     pub tracks: BTreeSet<TrackSid>,
 }
 
-impl Audience {
+/// An [`Audience`] as it is looked at: for every subscriber of every track, however many it names.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Admission {
+    everyone: bool,
+    by_sid: BTreeMap<String, Rights>,
+    by_identity: BTreeMap<String, Rights>,
+}
+
+/// What one subscriber may have.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Rights {
+    all_tracks: bool,
+    tracks: BTreeSet<TrackSid>,
+}
+
+impl From<Audience> for Admission {
+    fn from(audience: Audience) -> Self {
+        let mut admission =
+            Self { everyone: audience.everyone, by_sid: BTreeMap::new(), by_identity: BTreeMap::new() };
+        for permit in audience.permits {
+            let rights = if permit.sid.is_empty() {
+                admission.by_identity.entry(permit.identity).or_default()
+            } else {
+                admission.by_sid.entry(permit.sid).or_default()
+            };
+            rights.all_tracks |= permit.all_tracks;
+            rights.tracks.extend(permit.tracks);
+        }
+        admission
+    }
+}
+
+impl Admission {
     /// May `subscriber` have `track`?
     pub(crate) fn permits(&self, subscriber: &Participant, track: &TrackSid) -> bool {
+        let may = |rights: Option<&Rights>| rights.is_some_and(|r| r.all_tracks || r.tracks.contains(track));
         self.everyone
             || subscriber.who.kind == Kind::Egress
             || subscriber.who.permission.recorder
-            || self.permits.iter().any(|p| {
-                let named = if p.sid.is_empty() {
-                    p.identity == subscriber.who.identity
-                } else {
-                    p.sid == subscriber.sid.0
-                };
-                named && (p.all_tracks || p.tracks.contains(track))
-            })
+            || may(self.by_sid.get(&subscriber.sid.0))
+            || may(self.by_identity.get(&subscriber.who.identity))
     }
 }
 
@@ -182,5 +209,7 @@ pub(crate) struct Subscription {
     pub(crate) active: bool,
     /// The subscriber was told that the publisher forbids it.
     pub(crate) forbidden: bool,
+    /// The track has not appeared; it is waited for until then.
+    pub(crate) waits: Option<Instant>,
     pub(crate) settings: Settings,
 }

@@ -33,7 +33,7 @@ impl Room {
             version: 1,
             tracks: Vec::new(),
             is_publisher: false,
-            audience: Audience::default(),
+            admission: Audience::default().into(),
             subscriptions: Default::default(),
         };
         self.participants.insert(sid.clone(), participant);
@@ -94,6 +94,11 @@ impl Room {
         }
         let Some(mut participant) = self.participants.remove(sid) else { return Ok(()) };
         self.by_identity.remove(&participant.who.identity);
+        for (track, subscription) in &participant.subscriptions {
+            if let Some(at) = subscription.waits {
+                self.clear_timer(at, Timer::Unresolved(sid.clone(), track.clone()));
+            }
+        }
         let connected = participant.state == State::Active;
         participant.state = State::Disconnected;
         participant.version += 1;

@@ -206,6 +206,16 @@ impl Room {
         self.timers.insert((at, timer));
     }
 
+    pub(crate) fn clear_timer(&mut self, at: Instant, timer: Timer) {
+        self.timers.remove(&(at, timer));
+    }
+
+    /// How many deadlines are kept.
+    #[cfg(test)]
+    pub(crate) fn deadlines(&self) -> usize {
+        self.timers.len()
+    }
+
     /// Notes a change that others see.
     pub(crate) fn touch(&mut self, sid: &ParticipantSid) {
         if let Some(participant) = self.participants.get_mut(sid) {

@@ -8,6 +8,8 @@ use crate::{Audience, Event, Participant, ParticipantSid, Refusal, Room, Setting
 
 /// Tracks that a subscriber may ask for before they exist.
 const UNRESOLVED_MAX: usize = 1000;
+/// Bytes of a track's id; none is longer.
+const SID_MAX: usize = 64;
 
 impl Room {
     /// Notes what a subscriber wants, of tracks that exist and of those that may yet come.
@@ -24,8 +26,9 @@ impl Room {
             let participant = self.participants.get_mut(subscriber).ok_or(Refusal::NoParticipant)?;
             let known = participant.subscriptions.len();
             let initial = participant.who.settings;
-            if !exists && (!on || known > self.tracks.len() + UNRESOLVED_MAX) {
-                participant.subscriptions.remove(track);
+            let too_much = known > self.tracks.len() + UNRESOLVED_MAX || track.0.len() > SID_MAX;
+            if !exists && (!on || too_much) {
+                self.forget_wish(subscriber, track);
                 if on {
                     self.emit(Event::NotFound { subscriber: subscriber.clone(), track: track.clone() });
                 }
@@ -35,11 +38,21 @@ impl Room {
             entry.explicit = Some(on);
             if exists {
                 self.settle(now, subscriber, track);
-            } else {
+            } else if entry.waits.is_none() {
+                // Once, however often it is asked for.
+                entry.waits = Some(unresolved_until);
                 self.set_timer(unresolved_until, Timer::Unresolved(subscriber.clone(), track.clone()));
             }
         }
         Ok(())
+    }
+
+    /// Forgets what a subscriber said of a track that does not exist, and its deadline.
+    fn forget_wish(&mut self, subscriber: &ParticipantSid, track: &TrackSid) {
+        let Some(participant) = self.participants.get_mut(subscriber) else { return };
+        if let Some(at) = participant.subscriptions.remove(track).and_then(|s| s.waits) {
+            self.clear_timer(at, Timer::Unresolved(subscriber.clone(), track.clone()));
+        }
     }
 
     /// A track that was waited for in vain.
@@ -85,7 +98,7 @@ impl Room {
         audience: Audience,
     ) -> Result<(), Refusal> {
         let participant = self.participants.get_mut(publisher).ok_or(Refusal::NoParticipant)?;
-        participant.audience = audience;
+        participant.admission = audience.into();
         for track in participant.tracks.clone() {
             self.settle_track(now, &track);
         }
@@ -124,7 +137,7 @@ impl Room {
         }
         let known = participant.subscriptions.get(track);
         let desired = known.and_then(|s| s.explicit).unwrap_or(participant.who.auto_subscribe);
-        let permitted = publisher.audience.permits(participant, track);
+        let permitted = publisher.admission.permits(participant, track);
         let offered = published.live && !publisher.who.permission.hidden;
         let allowed = offered && participant.who.permission.can_subscribe;
         let active = desired && permitted && allowed;
@@ -196,5 +209,5 @@ fn published_is_live(room: &Room, track: &TrackSid) -> bool {
 }
 
 fn blank(settings: Settings) -> Subscription {
-    Subscription { explicit: None, active: false, forbidden: false, settings }
+    Subscription { explicit: None, active: false, forbidden: false, waits: None, settings }
 }

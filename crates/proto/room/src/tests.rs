@@ -365,3 +365,60 @@ fn data_tracks_go_to_those_who_ask_and_may() {
     assert!(room.data_track(&other).is_none());
     assert_eq!(data_events(&mut room).last(), Some(&("foot".into(), false)));
 }
+
+#[test]
+fn a_wish_for_what_does_not_exist_has_one_deadline_however_often_it_is_said() {
+    let now = time();
+    let mut room = Room::new(now, Config::default(), 1);
+    let alice = join(&mut room, now, "alice");
+    let before = room.deadlines();
+    let ask = |room: &mut Room, millis: u64, on: bool| {
+        let tracks = (0..100).map(|n| TrackSid(format!("TR_{n}"))).collect();
+        let at = now.after(Duration::from_millis(millis));
+        room.handle(at, Command::Subscribe { subscriber: alice.clone(), tracks, on }).unwrap();
+    };
+    for n in 0..50 {
+        ask(&mut room, n, true);
+    }
+    assert_eq!(room.deadlines(), before + 100);
+    // Nor is one left behind by who changes their mind, or by who goes.
+    for n in 50..100 {
+        ask(&mut room, n, n % 2 == 1);
+    }
+    assert_eq!(room.deadlines(), before + 100);
+    let reason = LeaveReason::ClientInitiated;
+    room.handle(now, Command::Leave { participant: alice.clone(), reason }).unwrap();
+    assert!(room.deadlines() <= before + 1);
+    // What is no id is not waited for.
+    let bob = join(&mut room, now, "bob");
+    let before = room.deadlines();
+    let tracks = vec![TrackSid("x".repeat(1 << 20))];
+    room.handle(now, Command::Subscribe { subscriber: bob, tracks, on: true }).unwrap();
+    assert_eq!(room.deadlines(), before);
+}
+
+#[test]
+fn permits_of_one_subscriber_add_up_and_name_it_in_either_way() {
+    let now = time();
+    let mut room = Room::new(now, Config::default(), 1);
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| join(&mut room, now, name));
+    let tracks: Vec<_> = (0..3).map(|_| publish(&mut room, now, &alice)).collect();
+    let permit = |sid: &str, identity: &str, track: usize| Permit {
+        sid: sid.into(),
+        identity: identity.into(),
+        all_tracks: false,
+        tracks: [tracks[track].clone()].into(),
+    };
+    let permits = vec![
+        permit("", "bob", 0),
+        permit(&bob.0, "somebody else", 1),
+        permit("", "bob", 0),
+        permit("PA_nobody", "carol", 2),
+        Permit { all_tracks: true, tracks: Default::default(), ..permit("", "dave", 0) },
+    ];
+    let audience = Audience { everyone: false, permits };
+    room.handle(now, Command::Admit { publisher: alice, audience }).unwrap();
+    assert_eq!([receives(&room, &bob), receives(&room, &carol)], [2, 0]);
+    let dave = join(&mut room, now, "dave");
+    assert_eq!(receives(&room, &dave), 3);
+}
