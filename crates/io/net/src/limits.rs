@@ -13,11 +13,23 @@ pub struct FileLimit {
     pub hard: u64,
 }
 
-/// Raises the soft limit to the hard one and says where it stands now.
+/// Where the kernel says how far root may raise the hard limit: proc_sys_fs(5), `nr_open`.
+const NR_OPEN: &str = "/proc/sys/fs/nr_open";
+
+/// Raises the soft limit to the hard one, and both as far as the kernel goes where this process may (root, with
+/// CAP_SYS_RESOURCE); says where it stands now.
 pub fn raise_file_limit() -> io::Result<FileLimit> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is live and of the type that the call fills.
     check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    let most = std::fs::read_to_string(NR_OPEN).ok().and_then(|text| text.trim().parse().ok());
+    if let Some(most) = most.filter(|most| *most > limit.rlim_max) {
+        let raised = libc::rlimit { rlim_cur: most, rlim_max: most };
+        // SAFETY: `raised` is live and of the type that the call reads.
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) } == 0 {
+            limit = raised;
+        }
+    }
     if limit.rlim_cur < limit.rlim_max {
         limit.rlim_cur = limit.rlim_max;
         // SAFETY: `limit` is live and of the type that the call reads.
