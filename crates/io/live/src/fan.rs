@@ -13,6 +13,8 @@ mod tests;
 mod websocket;
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use media::{Name, Shared};
@@ -31,12 +33,24 @@ const TICK: Duration = Duration::from_millis(250);
 /// How long what players say may wait: to ask each of them with every frame costs more than what they say.
 const HEAR: Duration = Duration::from_millis(100);
 
-/// The way to the sweeps of one stream: as many as the machine has cores, once there are players for them.
+/// Players that one sweep writes before the next one is begun: to wake a second thread for each frame costs as much
+/// as several writes, and so many take a millisecond or two.
+const SEATS: usize = 256;
+
+/// The way to the sweeps of one stream: as many as there are players for, at most one for each core.
 #[derive(Debug)]
 struct Fan {
     source: Source,
-    sweeps: Vec<mpsc::UnboundedSender<Seat>>,
-    next: usize,
+    sweeps: Vec<Sweep>,
+    limit: usize,
+}
+
+/// The way to one sweep.
+#[derive(Debug)]
+struct Sweep {
+    inbox: mpsc::UnboundedSender<Seat>,
+    /// Players that it has, with those on their way to it.
+    seats: Arc<AtomicUsize>,
 }
 
 /// What a sweep is told of its stream.
@@ -49,24 +63,49 @@ pub(crate) struct Source {
 
 impl Fan {
     fn new(source: Source) -> Self {
-        let count = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { source, sweeps: Vec::with_capacity(count), next: 0 }
+        let limit = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { source, sweeps: Vec::new(), limit }
     }
 
-    /// Gives a player to the sweep that has waited longest for one; back if there is none to take it.
+    /// Gives a player to a sweep; back if there is none to take it.
     fn take(&mut self, seat: Seat) -> Option<Seat> {
-        if self.sweeps.len() < self.sweeps.capacity() {
-            let (sender, inbox) = mpsc::unbounded_channel();
-            // A sweep asks many sockets in one turn, and each is to be asked: no budget a task.
-            tokio::spawn(tokio::task::unconstrained(sweep(self.source.clone(), inbox)));
-            self.sweeps.push(sender);
+        let at = choose(self.sweeps.iter().map(Sweep::len), self.limit);
+        if at == self.sweeps.len() {
+            self.sweeps.push(Sweep::start(self.source.clone()));
         }
-        let at = self.next % self.sweeps.len().max(1);
-        self.next = self.next.wrapping_add(1);
         match self.sweeps.get(at) {
-            Some(sweep) => sweep.send(seat).err().map(|refused| refused.0),
+            Some(sweep) => sweep.take(seat),
             None => Some(seat),
         }
+    }
+}
+
+/// Which sweep takes the next player, of sweeps with so many: that with the fewest, or one more if each has enough.
+fn choose(lens: impl ExactSizeIterator<Item = usize>, limit: usize) -> usize {
+    let count = lens.len();
+    let fewest = lens.enumerate().min_by_key(|(_, len)| *len);
+    match fewest {
+        Some((at, len)) if len < SEATS || count >= limit => at,
+        _ => count,
+    }
+}
+
+impl Sweep {
+    fn start(source: Source) -> Self {
+        let (sender, inbox) = mpsc::unbounded_channel();
+        let seats = Arc::new(AtomicUsize::new(0));
+        // A sweep asks many sockets in one turn, and each is to be asked: no budget a task.
+        tokio::spawn(tokio::task::unconstrained(sweep(source, inbox, seats.clone())));
+        Self { inbox: sender, seats }
+    }
+
+    fn len(&self) -> usize {
+        self.seats.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, seat: Seat) -> Option<Seat> {
+        self.seats.fetch_add(1, Ordering::Relaxed);
+        self.inbox.send(seat).err().map(|refused| refused.0)
     }
 }
 
@@ -105,7 +144,7 @@ impl Fans {
 }
 
 /// One sweep's life: until nobody can come any more and everybody has left.
-async fn sweep(source: Source, mut inbox: mpsc::UnboundedReceiver<Seat>) {
+async fn sweep(source: Source, mut inbox: mpsc::UnboundedReceiver<Seat>, count: Arc<AtomicUsize>) {
     let Source { stream, forms, mut bell } = source;
     let mut seats: Vec<Seat> = Vec::new();
     let mut is_open = true;
@@ -150,7 +189,9 @@ async fn sweep(source: Source, mut inbox: mpsc::UnboundedReceiver<Seat>) {
         gather(&stream, &forms, &mut seats, now);
         seats.iter_mut().for_each(|seat| seat.write(now));
         // Dropping a seat takes the hub's lock; the stream's is not held here.
+        let before = seats.len();
         seats.retain(|seat| !seat.is_done());
+        count.fetch_sub(before - seats.len(), Ordering::Relaxed);
     }
 }
 

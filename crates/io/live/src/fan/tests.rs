@@ -44,6 +44,20 @@ async fn pair() -> (tokio::net::TcpStream, TcpStream) {
     (near.unwrap().0, far.unwrap().into_std().unwrap())
 }
 
+#[test]
+fn another_sweep_begins_when_each_has_enough() {
+    let choose = |lens: &[usize], limit| super::choose(lens.iter().copied(), limit);
+    assert_eq!(choose(&[], 2), 0);
+    assert_eq!(choose(&[SEATS - 1], 2), 0);
+    assert_eq!(choose(&[SEATS], 2), 1);
+    assert_eq!(choose(&[SEATS], 1), 0);
+    assert_eq!(choose(&[SEATS, SEATS - 1], 2), 1);
+    assert_eq!(choose(&[SEATS, SEATS + 1], 2), 0);
+    assert_eq!(choose(&[SEATS, SEATS], 3), 2);
+    // Of those who have left nobody is missed.
+    assert_eq!(choose(&[SEATS, 3], 2), 1);
+}
+
 /// The server's half of a connection that plays.
 fn server() -> rtmp::Server {
     let target = Target::parse("rtmp://h/live/demo").unwrap();
