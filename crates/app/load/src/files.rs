@@ -1,8 +1,9 @@
 //! Open files: how many a run needs, and what to do when there are too few.
 
 use std::io;
+use std::net::SocketAddr;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 
 /// Files that the process itself has open.
 const OWN: u64 = 64;
@@ -41,6 +42,17 @@ pub(crate) fn explain(error: io::Error, needed: u64) -> String {
     }
 }
 
+/// Why there is no connection to the address that an option names.
+pub(crate) fn unanswered(error: io::Error, option: &str, to: SocketAddr, needed: u64) -> anyhow::Error {
+    if is_lack(&error) {
+        return anyhow!(explain(error, needed));
+    }
+    if error.kind() == io::ErrorKind::AddrNotAvailable {
+        return anyhow!("{option}: no local port is left for more connections to {to}");
+    }
+    anyhow!(error).context(format!("{option}: cannot connect to {to}: is it running?"))
+}
+
 /// Whether it is one.
 pub(crate) fn is_lack(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| EXHAUSTED.contains(&code))
@@ -55,6 +67,11 @@ mod tests {
         let text = explain(io::Error::from_raw_os_error(24), 1234);
         assert!(text.contains("1234") && text.contains("prlimit"), "{text}");
         assert!(!explain(io::ErrorKind::AddrInUse.into(), 1234).contains("prlimit"));
+        let to = SocketAddr::from(([127, 0, 0, 1], 1935));
+        let text = |error: io::Error| format!("{:#}", unanswered(error, "--url", to, 1234));
+        assert!(text(io::Error::from_raw_os_error(23)).contains("1234 are needed"));
+        assert!(text(io::ErrorKind::AddrNotAvailable.into()).contains("port"));
+        assert!(text(io::ErrorKind::ConnectionRefused.into()).contains("is it running?"));
         let error = raise(u64::MAX).unwrap_err().to_string();
         assert!(error.contains("prlimit") && !error.contains('\n'), "{error}");
     }

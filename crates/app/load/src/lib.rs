@@ -11,6 +11,7 @@ mod files;
 pub mod live;
 mod report;
 mod room;
+mod server;
 mod sheet;
 mod signalling;
 

@@ -87,6 +87,9 @@ pub struct Live {
 
 /// Somebody who connects has this long for a first frame, and a publisher for being let in.
 const START_LIMIT: Duration = Duration::from_secs(30);
+/// Players of a thread, or publishers, that wait to be let in at once: servers bound how many they do not know yet, and a
+/// machine that is busy makes everybody wait.
+const KNOCKING: usize = 128;
 /// A picture holds its stamp and some filling; smaller ones would not be counted right.
 const LEAST_BITRATE: u64 = 50_000;
 
@@ -110,7 +113,8 @@ impl Live {
     }
 
     fn check(&self) -> anyhow::Result<Address> {
-        let address = Address::parse(&self.url, self.http.as_deref(), self.streams)?;
+        let files = files::needed(self.all_players() + self.published());
+        let address = Address::parse(&self.url, self.http.as_deref(), self.streams, files)?;
         ensure!(
             address.is_ours() || self.i_own_this_server,
             "--url {}: not on this machine; add --i-own-this-server if you may load it",
@@ -134,7 +138,7 @@ impl Live {
         if let Some(pid) = self.server_pid {
             ensure!(cost::of(pid).is_some(), "--server-pid {pid}: no such process on this machine");
         }
-        files::raise(files::needed(self.all_players() + self.published()))?;
+        files::raise(files)?;
         Ok(address)
     }
 

@@ -1,7 +1,7 @@
 //! What a run with rooms came to: a line a second, and the figures of its sheet.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -19,6 +19,16 @@ pub(crate) struct Measure {
     pub(crate) cost: Option<Cost>,
 }
 
+/// How everybody got in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Joining {
+    /// From the first WebSocket that was wanted until nobody was waited for any more.
+    pub(crate) took: Duration,
+    /// What the server had cost before and has cost then.
+    pub(crate) before: Option<Cost>,
+    pub(crate) after: Option<Cost>,
+}
+
 pub(crate) struct Report {
     participants: usize,
     /// To standard error, so that standard output is the report's.
@@ -30,7 +40,7 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn new(options: &Room, participants: usize) -> Self {
         let command = json!({
-            "url": options.url, "rooms": options.rooms, "publishers": options.publishers,
+            "url": options.url, "sources": options.source, "rooms": options.rooms, "publishers": options.publishers,
             "subscribers": options.subscribers, "meet": options.meet,
             "video": format!("{:?}", options.video).to_lowercase(), "simulcast": options.simulcast,
             "bitrate": options.bitrate, "audio": options.audio, "dtx": options.dtx,
@@ -72,8 +82,8 @@ impl Report {
         }));
     }
 
-    /// Sums up what lies between two looks; `before` is what the server cost before anybody joined.
-    pub(crate) fn finish(&mut self, first: &Measure, end: &Measure, before: Option<Cost>) {
+    /// Sums up how everybody got in, and what lies between two looks.
+    pub(crate) fn finish(&mut self, first: &Measure, end: &Measure, joining: &Joining) {
         let took = (end.at - first.at).as_secs_f64().max(0.001);
         let (a, b) = (&first.seen.stats, &end.seen.stats);
         let received = b.received.packets - a.received.packets;
@@ -86,12 +96,18 @@ impl Report {
         let frames = |seen: &Snapshot| seen.stats.videos.iter().map(|video| video.frames).sum::<u64>();
         self.all_gone = first.seen.connected > 0 && end.seen.connected == 0;
         let rss = end.cost.map(|cost| cost.rss);
-        let grown = rss.zip(before).map(|(rss, before)| rss.saturating_sub(before.rss));
+        let grown = rss.zip(joining.before).map(|(rss, before)| rss.saturating_sub(before.rss));
         let mut put = |name, value: Value, unit| self.sheet.put(name, value, unit);
         put("participants", json!(self.participants), "");
         put("connected", json!(end.seen.connected), "");
         put("join_median_ms", json!(round(joins.quantile(0.5))), "ms");
         put("join_p99_ms", json!(round(joins.quantile(0.99))), "ms");
+        let inside = first.seen.connected as f64;
+        put("joins_per_second", json!(round(inside / joining.took.as_secs_f64().max(0.001))), "1/s");
+        let each =
+            joining.after.zip(joining.before).map(|(after, before)| after.cpu.saturating_sub(before.cpu));
+        let each = each.filter(|_| inside > 0.0).map(|cpu| round(cpu.as_secs_f64() * 1000.0 / inside));
+        put("cpu_ms_per_join", json!(each), "ms");
         put("duration_s", json!(round(took)), "s");
         put("packets_sent", json!(b.sent.packets - a.sent.packets), "");
         put("bits_sent", json!((b.sent.bytes - a.sent.bytes) * 8), "bit");

@@ -1,9 +1,9 @@
 //! `millrace load room`: the options, the run from the first join to the report.
 
 use std::collections::HashMap;
-use std::net::ToSocketAddrs as _;
+use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail, ensure};
@@ -14,7 +14,8 @@ use clock::Time;
 use crate::cost;
 use crate::crowd::{self, Part, Post, Snapshot, ToCrowd};
 use crate::files;
-use crate::report::{Measure, Report};
+use crate::report::{Joining, Measure, Report};
+use crate::server::Server;
 use crate::signalling::{self, Join};
 
 /// Join rooms of a LiveKit-compatible server with participants that publish and subscribe, and say what
@@ -22,16 +23,25 @@ use crate::signalling::{self, Join};
 #[derive(Debug, Clone, Args)]
 #[command(args_override_self = true)]
 pub struct Room {
-    /// The server: ws://host:port.
+    /// The server: ws://host:port or wss://host:port.
     #[arg(long)]
     pub url: String,
+    /// Take any certificate of a server with wss://.
+    #[arg(long)]
+    pub insecure: bool,
+    /// Addresses of this machine that participants come from in turn: one has ports for some 28,000.
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub source: Vec<IpAddr>,
     #[arg(long)]
     pub api_key: String,
     #[arg(long, hide_env_values = true)]
     pub api_secret: String,
-    /// Rooms.
+    /// Rooms. Without publishers their people have a connection for data alone.
     #[arg(long, default_value_t = 1)]
     pub rooms: usize,
+    /// What rooms are called; -0, -1 and so on stands behind it.
+    #[arg(long, default_value = "load")]
+    pub room_name: String,
     /// Participants of each room that publish.
     #[arg(long, default_value_t = 1)]
     pub publishers: usize,
@@ -128,17 +138,10 @@ impl Room {
         self.rooms * (self.publishers + self.subscribers)
     }
 
-    fn check(&self) -> anyhow::Result<()> {
-        let Some(authority) = self.url.strip_prefix("ws://") else {
-            bail!("--url {}: must begin with ws:// (TLS is not carried: load the server itself)", self.url);
-        };
-        let authority = authority.split('/').next().unwrap_or_default();
-        let host = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
-        let addresses: Vec<_> =
-            host.to_socket_addrs().with_context(|| format!("--url {}: no such host", self.url))?.collect();
-        let ours = addresses.iter().all(|address| address.ip().is_loopback());
+    fn check(&self) -> anyhow::Result<Server> {
+        let server = Server::new(&self.url, &self.source, self.insecure, self.files())?;
         ensure!(
-            ours || self.i_own_this_server,
+            server.is_ours() || self.i_own_this_server,
             "--url {}: not on this machine; add --i-own-this-server if you may load it",
             self.url
         );
@@ -151,11 +154,18 @@ impl Room {
         if let Some(pid) = self.server_pid {
             ensure!(cost::of(pid).is_some(), "--server-pid {pid}: no such process on this machine");
         }
-        files::raise(self.files())
+        files::raise(self.files())?;
+        server.has_room_for(self.participants() * self.connections())?;
+        Ok(server)
+    }
+
+    /// Of each participant.
+    fn connections(&self) -> usize {
+        if self.v0 { 2 } else { 1 }
     }
 
     fn files(&self) -> u64 {
-        files::needed(self.participants() * if self.v0 { 3 } else { 2 })
+        files::needed(self.participants() * (1 + self.connections()))
     }
 
     fn publish(&self) -> Vec<Publish> {
@@ -200,7 +210,7 @@ impl Room {
         let secret = auth::Secret::new(&self.api_secret).context("--api-secret is empty")?;
         let claims = auth::Claims {
             identity: identity.to_owned(),
-            video: Some(auth::VideoGrant::to_join(format!("load-{room}"))),
+            video: Some(auth::VideoGrant::to_join(format!("{}-{room}", self.room_name))),
             ..auth::Claims::default()
         };
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -211,7 +221,7 @@ impl Room {
 
 /// Runs the load and prints the report.
 pub fn run(options: &Room) -> anyhow::Result<()> {
-    options.check()?;
+    let server = Arc::new(options.check()?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -219,10 +229,10 @@ pub fn run(options: &Room) -> anyhow::Result<()> {
         .build()
         .context("cannot start the runtime")?;
     let certificate = peer::Certificate::generate().context("cannot make a DTLS certificate")?;
-    let (joins, parts) = people(options)?;
+    let (joins, parts) = people(options, &server)?;
     let mut crowds = Vec::new();
     for parts in parts {
-        crowds.push(crowd::start(parts, certificate.clone(), options.files())?);
+        crowds.push(crowd::start(parts, certificate.clone(), options.files(), options.publishers == 0)?);
     }
     let posts: Vec<Post> = crowds.iter().map(|(post, _)| post.clone()).collect();
     let report = runtime.block_on(measure(options, joins, &posts));
@@ -244,7 +254,7 @@ pub fn run(options: &Room) -> anyhow::Result<()> {
 type People = (Vec<(usize, Join)>, Vec<HashMap<usize, Part>>);
 
 /// Publishers have threads of their own, so that receiving does not make them late.
-fn people(options: &Room) -> anyhow::Result<People> {
+fn people(options: &Room, server: &Arc<Server>) -> anyhow::Result<People> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = |people: usize, each: usize| people.div_ceil(each).min(cores);
     let publishing = threads(options.rooms * options.publishers, PUBLISHERS_A_THREAD);
@@ -258,11 +268,10 @@ fn people(options: &Room) -> anyhow::Result<People> {
         let part = options.part(publishes);
         let join = Join {
             index,
-            url: options.url.clone(),
+            server: server.clone(),
             token: options.token(room, &format!("{}-{place}", if publishes { "giver" } else { "taker" }))?,
             mode: part.mode,
             subscribes: part.subscribes,
-            files: options.files(),
         };
         let thread = if publishes { index % publishing } else { publishing + index % subscribing };
         if let Some(parts) = parts.get_mut(thread) {
@@ -311,8 +320,10 @@ async fn measure(options: &Room, joins: Vec<(usize, Join)>, posts: &[Post]) -> a
         if seen.connected + failed >= all || last_joined.elapsed() > CONNECT_TIMEOUT {
             break;
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        // To ask everybody is work, too.
+        tokio::time::sleep(Duration::from_millis(50) + Duration::from_micros(20) * all as u32).await;
     }
+    let joining = Joining { took: began.elapsed(), before, after: options.server_pid.and_then(cost::of) };
     posts.iter().for_each(|post| post.send(ToCrowd::Begin));
     let start = look(posts)?;
     if start.connected == 0 && !interrupted {
@@ -345,7 +356,7 @@ async fn measure(options: &Room, joins: Vec<(usize, Join)>, posts: &[Post]) -> a
     let mut seen = look(posts)?;
     // That no pictures come any more is no freeze.
     seen.stats.videos = videos;
-    report.finish(&first, &Measure { at, seen, cost }, before);
+    report.finish(&first, &Measure { at, seen, cost }, &joining);
     Ok(report)
 }
 

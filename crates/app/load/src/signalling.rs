@@ -1,6 +1,7 @@
 //! One participant's WebSocket.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -10,36 +11,36 @@ use client::Mode;
 use futures_util::{SinkExt as _, StreamExt as _};
 use livekit_protocol as proto;
 use prost::Message as _;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::crowd::{Post, ToCrowd};
-use crate::files;
+use crate::server::{Server, Stream};
 
 /// A server that has not let somebody in by then is said not to answer.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// LiveKit's protocol as of livekit-client 2.23.
 const PROTOCOL: i32 = 16;
 
+/// Bytes that a WebSocket reads and gathers at once: with those of the library thousands would need gigabytes.
+const BUFFER: usize = 4096;
+
 /// Who joins which server.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Join {
     pub(crate) index: usize,
-    /// `ws://host:port` with or without a path before `/rtc`.
-    pub(crate) url: String,
+    pub(crate) server: Arc<Server>,
     pub(crate) token: String,
     pub(crate) mode: Mode,
     pub(crate) subscribes: bool,
-    /// Open files that the whole run needs.
-    pub(crate) files: u64,
 }
 
 impl Join {
     fn target(&self) -> String {
-        let Self { url, token, subscribes, .. } = self;
-        let base = url.trim_end_matches('/');
+        let Self { server, token, subscribes, .. } = self;
+        let base = &server.url;
         match self.mode {
             Mode::Dual => format!(
                 "{base}/rtc?access_token={token}&auto_subscribe={}&sdk=rust&version=0&protocol={PROTOCOL}",
@@ -83,12 +84,15 @@ pub(crate) async fn live(join: Join, crowd: Post) {
     }
 }
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+type Socket = WebSocketStream<Box<dyn Stream>>;
 
 /// The WebSocket and our address towards the server.
 async fn connect(join: &Join) -> anyhow::Result<(Socket, IpAddr)> {
-    let (socket, _) = match tokio_tungstenite::connect_async(join.target()).await {
-        Ok(connected) => connected,
+    let (stream, ip) = join.server.connect(join.index).await?;
+    let config = WebSocketConfig::default().read_buffer_size(BUFFER).write_buffer_size(BUFFER);
+    let opened = tokio_tungstenite::client_async_with_config(join.target(), stream, Some(config)).await;
+    match opened {
+        Ok((socket, _)) => Ok((socket, ip)),
         Err(tungstenite::Error::Http(answer)) => {
             let body = answer.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
             let hint = match answer.status().as_u16() {
@@ -98,17 +102,8 @@ async fn connect(join: &Join) -> anyhow::Result<(Socket, IpAddr)> {
             };
             bail!("the server answered {} {}{hint}", answer.status(), body.trim());
         }
-        Err(tungstenite::Error::Io(error)) if files::is_lack(&error) => {
-            bail!("{}", files::explain(error, join.files));
-        }
-        Err(tungstenite::Error::Io(error)) => {
-            return Err(error).with_context(|| format!("nothing answers at {}: is it running?", join.url));
-        }
-        Err(error) => return Err(error).with_context(|| format!("--url {}", join.url)),
-    };
-    let MaybeTlsStream::Plain(tcp) = socket.get_ref() else { bail!("only ws:// is carried") };
-    let ip = tcp.local_addr().context("the connection has no address")?.ip();
-    Ok((socket, ip))
+        Err(error) => Err(error).with_context(|| format!("--url {}", join.server.url)),
+    }
 }
 
 async fn talk(

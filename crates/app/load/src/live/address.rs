@@ -23,10 +23,12 @@ pub(crate) struct Address {
     pub(crate) http: SocketAddr,
     /// As the `Host` of requests.
     pub(crate) authority: String,
+    /// Open files that the whole run needs.
+    pub(crate) files: u64,
 }
 
 impl Address {
-    pub(crate) fn parse(url: &str, http: Option<&str>, streams: usize) -> anyhow::Result<Self> {
+    pub(crate) fn parse(url: &str, http: Option<&str>, streams: usize, files: u64) -> anyhow::Result<Self> {
         let (plain, query) = url.split_once('?').map_or((url, ""), |(plain, query)| (plain, query));
         if !plain.starts_with("rtmp://") {
             bail!("--url {plain}: must begin with rtmp:// (TLS is not carried: load the server itself)");
@@ -62,6 +64,7 @@ impl Address {
                 .with_context(|| format!("--url {plain}"))?,
             http: resolve(&authority).with_context(|| format!("--http http://{authority}"))?,
             authority,
+            files,
         })
     }
 
@@ -105,7 +108,7 @@ mod tests {
 
     #[test]
     fn one_address_names_a_stream_for_every_protocol() {
-        let address = Address::parse("rtmp://127.0.0.1/d.org/live/demo?token=t", None, 1).unwrap();
+        let address = Address::parse("rtmp://127.0.0.1/d.org/live/demo?token=t", None, 1, 0).unwrap();
         assert_eq!((address.rtmp.port(), address.http.port()), (1935, 8080));
         assert_eq!(address.path(0, ".flv"), "/d.org/live/demo.flv?token=t");
         assert_eq!(
@@ -113,7 +116,7 @@ mod tests {
             Target::parse("rtmp://127.0.0.1/d.org/live/demo?token=t")
         );
 
-        let many = Address::parse("rtmp://[::1]:1936/live/demo", Some("http://[::1]:90/"), 3).unwrap();
+        let many = Address::parse("rtmp://[::1]:1936/live/demo", Some("http://[::1]:90/"), 3, 0).unwrap();
         assert_eq!((many.rtmp.port(), many.authority.as_str()), (1936, "[::1]:90"));
         assert_eq!(many.path(2, "/index.m3u8"), "/live/demo-2/index.m3u8");
         assert!(many.is_ours());
@@ -129,7 +132,7 @@ mod tests {
             ("rtmp://127.0.0.1/live/demo", Some("https://127.0.0.1"), "http://"),
             ("rtmp://127.0.0.1/live/demo", Some("http://127.0.0.1/live"), "host and port"),
         ] {
-            let error = format!("{:#}", Address::parse(url, http, 1).unwrap_err());
+            let error = format!("{:#}", Address::parse(url, http, 1, 0).unwrap_err());
             assert!(error.contains(part), "{url} gave {error}");
         }
     }

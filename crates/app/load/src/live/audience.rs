@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use net::Poller;
 
+use super::KNOCKING;
 use super::address::Address;
 use super::figures::{Tally, Way};
 use super::player::Player;
@@ -104,11 +105,17 @@ impl Room {
 
     /// Connects for a tick at most: connecting waits for the server.
     fn admit(&mut self, began: Instant, tally: &mut Tally) {
+        if self.players.len() == self.places.len() {
+            return;
+        }
         let until = Instant::now() + TICK;
-        while let Some(place) = self.places.get(self.players.len()).copied()
+        let mut knocking = self.players.iter().flatten().filter(|player| !player.has_joined()).count();
+        while knocking < KNOCKING
+            && let Some(place) = self.places.get(self.players.len()).copied()
             && began.elapsed() >= place.after
             && Instant::now() < until
         {
+            knocking += 1;
             let index = self.players.len() as u64;
             let player = Player::connect(place.way, place.stream, &self.address).and_then(|player| {
                 self.poller.add(&player.socket, index).context("epoll")?;

@@ -140,6 +140,10 @@ impl Meter {
         Self { began, has_joined: false, is_playing: false, number: None, timestamp: None }
     }
 
+    pub(crate) fn has_joined(&self) -> bool {
+        self.has_joined
+    }
+
     pub(crate) fn joined(&mut self, figures: &mut Figures) {
         if !std::mem::replace(&mut self.has_joined, true) {
             figures.joined += 1;

@@ -14,6 +14,7 @@ use super::content::Stamp;
 use super::figures::{Figures, Meter, Way};
 use super::hls::{Found, Hls};
 use super::http::{self, Head, Messages};
+use crate::files;
 
 /// For a connection to be taken.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -47,10 +48,9 @@ impl Player {
     pub(crate) fn connect(way: Way, stream: usize, address: &Address) -> anyhow::Result<Self> {
         let began = Instant::now();
         let to = if way == Way::Rtmp { address.rtmp } else { address.http };
-        let socket = TcpStream::connect_timeout(&to, CONNECT_LIMIT).with_context(|| {
-            let option = if way == Way::Rtmp { "--url" } else { "--http" };
-            format!("{option}: cannot connect to {to}: is it running?")
-        })?;
+        let option = if way == Way::Rtmp { "--url" } else { "--http" };
+        let socket = TcpStream::connect_timeout(&to, CONNECT_LIMIT)
+            .map_err(|error| files::unanswered(error, option, to, address.files))?;
         socket.set_nonblocking(true).and_then(|()| socket.set_nodelay(true)).context("a socket")?;
         net::stamp_arrivals(&socket).context("a socket")?;
         let mut waiting = Vec::new();
@@ -126,6 +126,11 @@ impl Player {
             }
         }
         Ok(())
+    }
+
+    /// Whether the server has let it in.
+    pub(crate) fn has_joined(&self) -> bool {
+        self.meter.has_joined()
     }
 
     pub(crate) fn left(&self, figures: &mut Figures) {

@@ -17,7 +17,8 @@ use rtmp::client::{Event, Purpose};
 
 use super::address::Address;
 use super::content::{BLOCK, Content, RATE, Stamp};
-use super::unix;
+use super::{KNOCKING, unix};
+use crate::files;
 
 /// For a connection to be taken.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -106,8 +107,13 @@ impl Room {
         let mut next = 0;
         let mut body = BytesMut::new();
         while !stop.load(Ordering::Relaxed) {
-            // 1. Streams that begin, at their rate.
-            while next < self.publications.len() && began.elapsed().as_secs_f64() * rate >= next as f64 {
+            // 1. Streams that begin, at their rate, and as the server lets them in.
+            let mut knocking = if next < self.publications.len() { self.knocking() } else { 0 };
+            while knocking < KNOCKING
+                && next < self.publications.len()
+                && began.elapsed().as_secs_f64() * rate >= next as f64
+            {
+                knocking += 1;
                 match connect(address, next) {
                     Ok(publication) => self.enter(next, publication),
                     Err(error) => self.fail(format!("{error:#}")),
@@ -129,6 +135,11 @@ impl Room {
             let tokens: Vec<u64> = ready.iter().map(|ready| ready.token).collect();
             tokens.into_iter().for_each(|token| self.listen(token as usize));
         }
+    }
+
+    /// How many have not been let in yet.
+    fn knocking(&self) -> usize {
+        self.publications.iter().flatten().filter(|publication| publication.began.is_none()).count()
     }
 
     fn enter(&mut self, index: usize, publication: Publication) {
@@ -262,7 +273,7 @@ impl Publication {
 
 fn connect(address: &Address, stream: usize) -> anyhow::Result<Publication> {
     let socket = TcpStream::connect_timeout(&address.rtmp, CONNECT_LIMIT)
-        .with_context(|| format!("--url: cannot connect to {}: is it running?", address.rtmp))?;
+        .map_err(|error| files::unanswered(error, "--url", address.rtmp, address.files))?;
     socket.set_nonblocking(true).and_then(|()| socket.set_nodelay(true)).context("a socket")?;
     let client = Client::new(address.target(stream)?, Purpose::Publish, super::noise());
     Ok(Publication { socket, client, waiting: BytesMut::new(), began: None, pictures: 0, blocks: 0 })
