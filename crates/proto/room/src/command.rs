@@ -140,7 +140,8 @@ pub enum Event {
     /// A track went live.
     Published { track: TrackSid },
     /// A track ended, live or not.
-    Unpublished { track: Box<Track>, by_server: bool },
+    /// `identity` is its publisher's, who may have gone when this is read.
+    Unpublished { track: Box<Track>, identity: String, by_server: bool },
     /// Muted or unmuted by somebody else than its publisher.
     MutedByServer { track: TrackSid, muted: bool },
     /// From now on `subscriber` receives `track`.

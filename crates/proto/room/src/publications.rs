@@ -80,13 +80,15 @@ impl Room {
         for participant in self.participants.values_mut() {
             participant.subscriptions.remove(sid);
         }
+        let mut identity = String::new();
         if let Some(participant) = self.participants.get_mut(&track.publisher) {
             participant.tracks.retain(|t| t != sid);
+            identity.clone_from(&participant.who.identity);
         }
         if was_live {
             self.touch(&track.publisher);
         }
-        self.emit(Event::Unpublished { track: Box::new(track), by_server });
+        self.emit(Event::Unpublished { track: Box::new(track), identity, by_server });
         if was_live {
             self.emit(Event::RoomUpdated { metadata: false });
         }

@@ -42,7 +42,9 @@ impl Conference {
                 self.on_left(now, &participant, connected, reason);
             }
             Event::Published { track } => self.on_published(now, &track),
-            Event::Unpublished { track, by_server } => self.on_unpublished(now, &track, by_server),
+            Event::Unpublished { track, identity, by_server } => {
+                self.on_unpublished(now, &track, identity, by_server)
+            }
             Event::MutedByServer { track, muted } => {
                 let Some(publisher) = self.room.track(&track).map(|t| t.publisher.clone()) else { return };
                 self.tell(&publisher, Message::Mute(proto::MuteTrackRequest { sid: track.0, muted }));
@@ -127,7 +129,7 @@ impl Conference {
         self.webhook(now, "track_published", publisher, Some(info));
     }
 
-    fn on_unpublished(&mut self, now: Time, track: &Track, by_server: bool) {
+    fn on_unpublished(&mut self, now: Time, track: &Track, identity: String, by_server: bool) {
         let published = self.published.remove(&track.sid);
         let was_negotiated = published.is_some();
         if let Some(published) = published.filter(|published| !published.foreign) {
@@ -156,9 +158,20 @@ impl Conference {
             self.tell(&track.publisher, message);
         }
         if was_negotiated && was_told {
-            let publisher = self.room.participant(&track.publisher);
-            let publisher = publisher.map(|p| messages::participant_info(&self.room, p));
-            self.webhook(now, "track_unpublished", publisher, Some(messages::track_info(track)));
+            let publisher = self.publisher_of(track, identity);
+            self.webhook(now, "track_unpublished", Some(publisher), Some(messages::track_info(track)));
+        }
+    }
+
+    /// Whose track it is. Of somebody who is leaving no more than who they are is still known.
+    fn publisher_of(&self, track: &Track, identity: String) -> proto::ParticipantInfo {
+        match self.room.participant(&track.publisher) {
+            Some(publisher) => messages::participant_info(&self.room, publisher),
+            None => proto::ParticipantInfo {
+                sid: track.publisher.0.clone(),
+                identity,
+                ..proto::ParticipantInfo::default()
+            },
         }
     }
 

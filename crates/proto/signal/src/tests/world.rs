@@ -237,7 +237,11 @@ impl World {
                     );
                     self.tokens.push((session, *claims));
                 }
-                Output::Webhook(event) => self.webhooks.push(event.event),
+                Output::Webhook(event) => {
+                    let names_somebody = event.participant.as_ref().is_some_and(|p| !p.identity.is_empty());
+                    assert!(names_somebody || event.event.starts_with("room_"), "{event:?}");
+                    self.webhooks.push(event.event);
+                }
                 Output::Forward { forwarded, .. } => self.forwarded.push(forwarded),
                 Output::Reply { result, .. } => self.replies.push(result),
                 Output::Ended => self.ended = true,
