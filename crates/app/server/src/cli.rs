@@ -48,6 +48,8 @@ pub(crate) enum Command {
     CheckConfig,
     /// Print the ports that the server is configured to use.
     Ports,
+    /// Print the nodes of the cluster: this server is alone, and says whether it answers.
+    ListNodes,
     /// Print this help with the flags and variables of all keys.
     HelpVerbose,
     /// Put a known load on a server, and report what arrives and what it costs.

@@ -3,6 +3,7 @@
 mod cli;
 mod config;
 mod external_ip;
+mod nodes;
 mod pid_file;
 mod prometheus;
 mod run;
@@ -58,6 +59,7 @@ fn execute(cli: &Cli) -> anyhow::Result<()> {
             let settings = Settings::load(&cli.options)?;
             settings.ports().into_iter().try_for_each(|line| say(format_args!("{line}")))
         }
+        Some(Command::ListNodes) => nodes::list(&Settings::load(&cli.options)?),
         Some(Command::CheckConfig) => {
             let settings = Settings::load(&cli.options)?;
             for warning in &settings.warnings {

@@ -360,6 +360,12 @@ async fn a_stop_waits_for_rooms_as_long_as_it_is_told() {
     }
 }
 
+/// A number on the page of metrics.
+fn metric(page: &str, name: &str) -> u64 {
+    let line = page.lines().find(|line| line.starts_with(&format!("millrace_{name} ")));
+    line.and_then(|line| line.rsplit_once(' ')?.1.parse().ok()).unwrap_or_else(|| panic!("no {name}: {page}"))
+}
+
 /// The larger run is `benches/rooms/run`.
 #[test]
 fn rooms_that_have_ended_leave_nothing_behind() {
@@ -379,15 +385,28 @@ fn rooms_that_have_ended_leave_nothing_behind() {
         page.contains("\nmillrace_rooms_opened_total 10\n") && page.contains("\nmillrace_joins_total 20\n"),
         "{page}"
     );
-    for (name, kind) in [
-        ("packets_total", "rtp_out"),
-        ("losses_total", "resent"),
-        ("key_frame_requests_total", "to_publishers"),
+    for name in [
+        "media_packets_total{worker=\"0\",kind=\"rtp_in\"}",
+        "media_packets_total{worker=\"0\",kind=\"rtp_out\"}",
+        "worker_datagrams_in_total{worker=\"0\"}",
+        "worker_bytes_out_total{worker=\"0\"}",
+        "signal_messages_in_total",
+        "signal_messages_out_total",
+        "media_workers",
     ] {
-        assert!(
-            page.contains(&format!("\nmillrace_media_{name}{{worker=\"0\",kind=\"{kind}\"}} ")),
-            "{name}: {page}"
-        );
+        assert!(metric(&page, name) > 0, "{name}: {page}");
+    }
+    for name in ["losses_total", "key_frame_requests_total", "drops_total"] {
+        assert!(page.contains(&format!("\n# TYPE millrace_media_{name} counter\n")), "{name}: {page}");
+    }
+    // What is refused is counted too.
+    server.get("/rtc/validate?access_token=x");
+    let upgrade = "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
+    get(&server.address, "/rtc?access_token=x", upgrade);
+    get(&server.address, "/twirp/livekit.RoomService/ListRooms", "");
+    let after = metrics();
+    for name in ["joins_refused_total", "api_calls_total", "api_errors_total", "http_requests_total"] {
+        assert!(metric(&after, name) > metric(&page, name), "{name}: {after}");
     }
     let start = std::time::Instant::now();
     let gauges =
@@ -395,4 +414,30 @@ fn rooms_that_have_ended_leave_nothing_behind() {
     while let Some(left) = gauges.iter().find(|gauge| !metrics().contains(&format!("\nmillrace_{gauge}\n"))) {
         assert!(start.elapsed() < PATIENCE, "not {left}: {}", metrics());
     }
+}
+
+#[test]
+fn the_only_node_is_listed_and_says_whether_it_serves() {
+    let server = Server::start("region: here\n");
+    let port = server.address.rsplit_once(':').unwrap().1;
+    let keys = ["--keys", "k: 0123456789012345678901234567890123", "--bind", "127.0.0.1", "--region", "here"];
+    let list = |port: &str| text(&run(&[&["list-nodes", "--port", port], &keys[..]].concat()).stdout);
+    let said = list(port);
+    let row: Vec<_> = said.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(row, ["ND_local", "here", &server.address, "serving"]);
+    assert!(list("1").contains("does not answer"), "{said}");
+}
+
+#[test]
+fn systemd_takes_the_unit() {
+    let unit = include_str!("../../../../../deploy/millrace.service");
+    let binary = env!("CARGO_BIN_EXE_millrace");
+    assert!(unit.contains("ExecStart=/usr/local/bin/millrace "));
+    let here = Folder::new("unit");
+    let path = here.0.join("millrace.service");
+    fs::write(&path, unit.replace("/usr/local/bin/millrace", binary)).unwrap();
+    // Machines without systemd have nobody to ask.
+    let Ok(output) = Command::new("systemd-analyze").arg("verify").arg(&path).output() else { return };
+    let said = text(&output.stderr);
+    assert!(output.status.success() && !said.contains("millrace.service"), "{said}");
 }
