@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use signal::JoinRequest;
 
 use crate::app::Shared;
+use crate::capacity;
 use crate::directory::NoRoom;
 
 /// Which of LiveKit's signalling paths was asked for.
@@ -108,6 +109,10 @@ pub(crate) fn admit_claims(
     match shared.directory.find(&room) {
         Err(NoRoom::Unknown) if rooms.auto_create => {}
         other => drop(other?),
+    }
+    // Whoever resumes is in already.
+    if request.resume.is_none() && shared.is_full() {
+        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, capacity::FULL));
     }
     Ok(Admitted { claims, request, room })
 }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tracing::info;
 
 use crate::agents::Agents;
+use crate::capacity::{self, Load};
 use crate::directory::{Directory, Entry, NoRoom, ToRoom};
 use crate::metrics::Metrics;
 use crate::revoked::Revoked;
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) engine: engine::Handle,
     pub(crate) directory: Arc<Directory>,
     pub(crate) metrics: Metrics,
+    pub(crate) load: Load,
     pub(crate) webhooks: Notifier,
     pub(crate) agents: Agents,
     pub(crate) revoked: Revoked,
@@ -66,13 +68,16 @@ impl Api {
             engine,
             directory: Arc::default(),
             metrics: Metrics::default(),
+            load: Load::default(),
             sessions: watch::Sender::new(0),
             last_session: AtomicU64::new(0),
             desk: OnceLock::new(),
             turn: OnceLock::new(),
             live_ports: OnceLock::new(),
         };
-        Self { shared: Arc::new(shared) }
+        let shared = Arc::new(shared);
+        capacity::start(&shared);
+        Self { shared }
     }
 
     /// Uses `config` from now on: keys, guests and webhooks at once, the rest for new connections and new rooms.

@@ -73,6 +73,11 @@ pub struct Rooms {
 pub struct Limits {
     /// Largest signal message, in bytes.
     pub message: usize,
+    /// Tracks that are published and sent to subscribers, all together, from which on nobody more is let in; 0 is no
+    /// limit.
+    pub tracks: u32,
+    /// Bytes of media a second, in and out, from which on nobody more is let in; 0 is no limit.
+    pub bytes_per_second: u64,
     /// Largest message of an agent worker, in bytes.
     pub agent_message: usize,
     /// Largest body of a request to the server API, in bytes.
@@ -99,6 +104,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             message: 2 << 20,
+            tracks: 0,
+            bytes_per_second: 0,
             agent_message: 2 << 20,
             api_body: 10 << 20,
             queued_messages: 1024,

@@ -44,6 +44,8 @@ pub(crate) struct Entry {
     pub(crate) participants: Arc<AtomicUsize>,
     /// The same: what they publish.
     pub(crate) tracks: Arc<AtomicUsize>,
+    /// The same: what of it they are sent.
+    pub(crate) subscriptions: Arc<AtomicUsize>,
 }
 
 impl Entry {
@@ -138,8 +140,14 @@ impl Directory {
             serial = serial.wrapping_add(1);
         }
         let (inbox, messages) = mpsc::channel(INBOX);
-        let entry =
-            Entry { serial, worker: worker(), inbox, participants: Arc::default(), tracks: Arc::default() };
+        let entry = Entry {
+            serial,
+            worker: worker(),
+            inbox,
+            participants: Arc::default(),
+            tracks: Arc::default(),
+            subscriptions: Arc::default(),
+        };
         rooms.last_serial = serial;
         rooms.by_name.insert(name.to_owned(), entry.clone());
         self.count.send_replace(rooms.by_name.len());
@@ -175,6 +183,11 @@ impl Directory {
     /// How many tracks are published.
     pub(crate) fn tracks(&self) -> usize {
         self.lock().by_name.values().map(|e| e.tracks.load(Ordering::Relaxed)).sum()
+    }
+
+    /// How many tracks are sent to subscribers.
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.lock().by_name.values().map(|e| e.subscriptions.load(Ordering::Relaxed)).sum()
     }
 
     /// No panic can leave the map half changed.

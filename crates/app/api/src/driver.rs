@@ -192,6 +192,8 @@ impl Driver {
         }
         self.place.entry.participants.store(self.conference.participants(), Ordering::Relaxed);
         self.place.entry.tracks.store(self.conference.tracks(), Ordering::Relaxed);
+        self.place.entry.subscriptions.store(self.conference.subscriptions(), Ordering::Relaxed);
+        self.shared.metrics.data_refused.add(self.conference.take_data_refused());
     }
 
     /// To another room. One that does not run, or no longer, has nobody to tell.

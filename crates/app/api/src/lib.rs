@@ -10,6 +10,7 @@
 mod admit;
 mod agents;
 mod app;
+mod capacity;
 mod commands;
 mod config;
 mod directory;

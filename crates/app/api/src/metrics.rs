@@ -20,6 +20,7 @@ pub(crate) struct Metrics {
     pub(crate) commands_held: Counter,
     pub(crate) commands_refused: Counter,
     pub(crate) guest_tokens: Counter,
+    pub(crate) data_refused: Counter,
     pub(crate) api_calls: Counter,
     pub(crate) api_errors: Counter,
 }
@@ -32,12 +33,15 @@ pub(crate) fn page(shared: &Shared) -> String {
     let (rooms, participants) = shared.directory.census();
     let sessions = *shared.sessions.borrow();
     let (workers_registered, jobs) = shared.agents.census();
+    let bytes_per_second = usize::try_from(shared.load.bytes_per_second()).unwrap_or(usize::MAX);
     let gauges = [
         ("millrace_agent_workers", "Agent workers that are registered.", workers_registered),
         ("millrace_agent_jobs", "Jobs of agents that run.", jobs),
         ("millrace_rooms", "Rooms that are open.", rooms),
         ("millrace_participants", "Participants in them.", participants),
         ("millrace_tracks", "Tracks that are published in them.", shared.directory.tracks()),
+        ("millrace_subscriptions", "Tracks that are sent to subscribers.", shared.directory.subscriptions()),
+        ("millrace_media_bytes_per_second", "Media of the last second, in and out.", bytes_per_second),
         ("millrace_media_workers", "Media workers that run.", usize::from(shared.engine.workers())),
         ("millrace_signal_sessions", "Signalling WebSockets that are open.", sessions),
     ];
@@ -75,6 +79,7 @@ pub(crate) fn page(shared: &Shared) -> String {
             "Commands for a media worker that has ended.",
             &m.commands_refused,
         ),
+        ("millrace_data_refused_total", "Data packets dropped for too many of one sender.", &m.data_refused),
         ("millrace_guest_tokens_total", "Guest tokens given out.", &m.guest_tokens),
         ("millrace_api_calls_total", "Requests to the server API.", &m.api_calls),
         ("millrace_api_errors_total", "Requests to the server API that were refused.", &m.api_errors),

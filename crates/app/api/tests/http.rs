@@ -19,6 +19,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 #[path = "http/agents.rs"]
 mod agents;
+#[path = "http/limits.rs"]
+mod limits;
 #[path = "http/server_api.rs"]
 mod server_api;
 
@@ -245,6 +247,13 @@ async fn every_wrong_way_in_has_its_status_with_and_without_a_websocket() {
         (format!("access_token={}", server.token_for(&"i".repeat(257))), 400, "too long"),
         (format!("access_token={}", grant(|g| g.room.clear())), 400, "room name"),
         (format!("access_token={}", grant(|g| g.room = "r".repeat(65))), 400, "too long"),
+        (format!("access_token={}", server.token(|c| c.name = "n".repeat(257))), 400, "too long"),
+        (format!("access_token={good}&attributes=eyJhIjoiYiJ9"), 401, "does not permit"),
+        (
+            format!("access_token={}&publish=x", grant(|g| g.can_publish = Some(false))),
+            401,
+            "permissions denied",
+        ),
         (format!("access_token={good}&attributes=e30x!"), 400, "attributes"),
         (format!("access_token={good}&join_request=%00"), 400, "join_request"),
     ] {
@@ -266,6 +275,19 @@ async fn every_wrong_way_in_has_its_status_with_and_without_a_websocket() {
     }
     assert_eq!(server.get(&format!("/rtc/validate?access_token={good}")).await.2, "success");
     assert!(!server.api.metrics().contains("millrace_rooms_opened_total 1"), "nobody has got in");
+}
+
+#[tokio::test]
+async fn somebody_may_publish_beside_themselves() {
+    let server = Server::start().await;
+    let mut ann = server.join("ann").await;
+    until(&mut ann, as_join).await;
+    let target = format!("/rtc?access_token={}&protocol=16&publish=screen", server.token_for("ann"));
+    let mut twin = server.connect(&target).await.unwrap();
+    let me = until(&mut twin, as_join).await.participant.unwrap();
+    assert_eq!(me.identity, "ann#screen");
+    assert!(me.permission.is_some_and(|may| may.can_publish && !may.can_subscribe));
+    answers_pings(&mut ann).await;
 }
 
 #[tokio::test]
@@ -506,6 +528,9 @@ async fn a_draining_server_says_goodbye_and_lets_nobody_in() {
         let token = server.token(|_| {});
         assert_eq!(server.refused(&format!("/rtc?access_token={token}")).await.0, 503);
         assert_eq!(server.get("/healthz").await.0, 503);
+        let (status, answer) =
+            server.call(&server.operator("x"), "CreateRoom", serde_json::json!({"name": "x"})).await;
+        assert_eq!((status, &answer["code"]), (503, &"unavailable".into()));
     }
 }
 

@@ -46,6 +46,10 @@ pub struct Config {
     pub playout_delay: Option<PlayoutDelay>,
     /// A publisher's tracks of one stream are played together.
     pub sync_streams: bool,
+    /// Pictures that one subscriber gets at once; 0 is no limit.
+    pub max_videos: u32,
+    /// The same for sounds.
+    pub max_audios: u32,
     /// Bytes.
     pub max_metadata: usize,
     /// Bytes, keys and values together.
@@ -70,6 +74,8 @@ impl Default for Config {
             remote_unmute: false,
             playout_delay: None,
             sync_streams: false,
+            max_videos: 0,
+            max_audios: 0,
             max_metadata: 512 * 1024,
             max_attributes: 64 * 1024,
             max_identity: 256,

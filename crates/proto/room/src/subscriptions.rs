@@ -4,7 +4,7 @@ use clock::Time;
 
 use crate::participant::Subscription;
 use crate::room::Timer;
-use crate::{Audience, Event, Participant, ParticipantSid, Refusal, Room, Settings, TrackSid};
+use crate::{Audience, Event, Participant, ParticipantSid, Refusal, Room, Settings, TrackKind, TrackSid};
 
 /// Tracks that a subscriber may ask for before they exist.
 const UNRESOLVED_MAX: usize = 1000;
@@ -140,8 +140,10 @@ impl Room {
         let permitted = publisher.admission.permits(participant, track);
         let offered = published.live && !publisher.who.permission.hidden;
         let allowed = offered && participant.who.permission.can_subscribe;
-        let active = desired && permitted && allowed;
         let was_active = known.is_some_and(|s| s.active);
+        let wanted = desired && permitted && allowed;
+        // Beyond the limit a subscription waits for another's end.
+        let active = wanted && (was_active || self.has_room_for(participant, published.draft.kind));
         let was_forbidden = known.is_some_and(|s| s.forbidden);
         let forbidden = offered && !permitted;
         if active == was_active && forbidden == was_forbidden {
@@ -157,6 +159,26 @@ impl Room {
         }
         if active != was_active {
             self.tell_subscription(now, subscriber, track, active);
+        }
+    }
+
+    /// Whether a subscriber may get one more track of a kind.
+    fn has_room_for(&self, subscriber: &Participant, kind: TrackKind) -> bool {
+        let limit = match kind {
+            TrackKind::Audio => self.config.max_audios,
+            TrackKind::Video => self.config.max_videos,
+        };
+        if limit == 0 {
+            return true;
+        }
+        let is_kind = |track: &&TrackSid| self.tracks.get(*track).is_some_and(|t| t.draft.kind == kind);
+        subscriber.subscribed().filter(is_kind).count() < limit as usize
+    }
+
+    /// A place has become free: the subscriber gets the next track that it waits for, if any.
+    pub(crate) fn fill_place(&mut self, now: Time, subscriber: &ParticipantSid) {
+        if self.config.max_audios > 0 || self.config.max_videos > 0 {
+            self.settle_subscriber(now, subscriber);
         }
     }
 
@@ -184,8 +206,9 @@ impl Room {
     fn tell_subscription(&mut self, now: Time, subscriber: &ParticipantSid, track: &TrackSid, active: bool) {
         let (subscriber, sid) = (subscriber.clone(), track.clone());
         if !active {
-            self.emit(Event::Unsubscribed { subscriber, track: sid });
+            self.emit(Event::Unsubscribed { subscriber: subscriber.clone(), track: sid });
             self.reconsider_demand(now, track);
+            self.fill_place(now, &subscriber);
             return;
         }
         self.emit(Event::Subscribed { subscriber, track: sid.clone() });

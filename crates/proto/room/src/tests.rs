@@ -422,3 +422,44 @@ fn permits_of_one_subscriber_add_up_and_name_it_in_either_way() {
     let dave = join(&mut room, now, "dave");
     assert_eq!(receives(&room, &dave), 3);
 }
+
+#[test]
+fn a_subscription_beyond_the_limit_waits_for_the_end_of_another() {
+    let now = time();
+    let mut room = Room::new(now, Config { max_videos: 1, ..Config::default() }, 1);
+    let (alice, bob) = (join(&mut room, now, "alice"), join(&mut room, now, "bob"));
+    let sound = TrackDraft { kind: TrackKind::Audio, source: Source::Microphone, ..draft() };
+    let first = publish(&mut room, now, &alice);
+    let (second, third) = (publish(&mut room, now, &alice), publish(&mut room, now, &alice));
+    let command = Command::Announce { publisher: alice.clone(), draft: Box::new(sound) };
+    let Ok(Outcome::Track(audio)) = room.handle(now, command) else { panic!() };
+    room.handle(now, Command::GoLive { track: audio.clone(), codecs: draft().codecs }).unwrap();
+    let got = |room: &Room| -> Vec<TrackSid> {
+        room.participant(&bob).unwrap().subscribed().filter(|t| **t != audio).cloned().collect()
+    };
+    assert_eq!(
+        (got(&room), receives(&room, &bob)),
+        (vec![first.clone()], 2),
+        "sounds have a limit of their own"
+    );
+    // By the subscriber's wish, by the publisher's end of it, and the wish for what waits may be withdrawn.
+    let subscribe = |room: &mut Room, track: &TrackSid, on| {
+        let command = Command::Subscribe { subscriber: bob.clone(), tracks: vec![track.clone()], on };
+        room.handle(now, command).unwrap();
+    };
+    subscribe(&mut room, &first, false);
+    let next = got(&room);
+    assert!(next == [second.clone()] || next == [third.clone()], "{next:?}");
+    subscribe(&mut room, &first, true);
+    assert_eq!(got(&room), next);
+    subscribe(&mut room, &first, false);
+    room.handle(now, Command::Unpublish { track: next[0].clone(), by_server: false }).unwrap();
+    let last = got(&room);
+    assert!(last.len() == 1 && last != next && last[0] != first, "{last:?}");
+    let told = events(&mut room);
+    let of = |track: &TrackSid| Event::Subscribed { subscriber: bob.clone(), track: track.clone() };
+    assert!(
+        told.contains(&of(&last[0]))
+            && told.iter().filter(|e| matches!(e, Event::Subscribed { .. })).count() == 4
+    );
+}

@@ -14,7 +14,9 @@ pub struct Config {
     pub cache_bytes: usize,
     /// Least time between two key frame requests for a track's lowest encoding.
     pub key_frame_interval_low: Duration,
-    /// The same for every encoding above it.
+    /// The same for the second of three encodings.
+    pub key_frame_interval_mid: Duration,
+    /// The same for the highest encoding, and for one that is alone.
     pub key_frame_interval_high: Duration,
     /// Time between sender reports to a subscriber.
     pub sender_report_interval: Duration,
@@ -41,6 +43,7 @@ impl Default for Config {
             cache_time: Duration::from_millis(1000),
             cache_bytes: 2 << 20,
             key_frame_interval_low: Duration::from_millis(500),
+            key_frame_interval_mid: Duration::from_millis(1000),
             key_frame_interval_high: Duration::from_millis(1000),
             sender_report_interval: Duration::from_secs(3),
             receiver_report_interval: Duration::from_secs(1),

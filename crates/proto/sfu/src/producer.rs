@@ -221,8 +221,11 @@ impl Producer {
     fn resize(&mut self, count: usize, config: &Config) {
         self.encodings.truncate(count);
         for n in self.encodings.len()..count {
-            let low = n == 0 && count > 1;
-            let interval = if low { config.key_frame_interval_low } else { config.key_frame_interval_high };
+            let interval = match n {
+                _ if n + 1 == count => config.key_frame_interval_high,
+                0 => config.key_frame_interval_low,
+                _ => config.key_frame_interval_mid,
+            };
             self.encodings.push(Encoding {
                 ring: Ring::new(config.cache_time, config.cache_bytes),
                 mapping: None,

@@ -91,6 +91,8 @@ impl Conference {
             untold: Vec::new(),
             requests: Allowance::full(self.config.limits.requests, now),
             updates: Allowance::full(self.config.limits.updates, now),
+            data: Allowance::full(self.config.limits.data, now),
+            data_refused: None,
             last_sequence: 0,
             hold,
         }

@@ -13,8 +13,6 @@ use crate::Conference;
 
 /// Bytes of one blob, as LiveKit's protocol says.
 const BLOB_MAX: usize = 50_000;
-/// Bytes of one participant's blobs and their keys (LiveKit's `limit.max_data_blobs_size`).
-const BLOBS_MAX: usize = 64_000;
 
 /// All blobs of a room.
 #[derive(Debug, Default)]
@@ -25,13 +23,20 @@ impl Blobs {
         self.0.remove(owner);
     }
 
-    fn store(&mut self, owner: &ParticipantSid, key: Vec<u8>, contents: Vec<u8>) -> Result<(), Reason> {
+    /// `limit`: bytes of all of the owner's blobs and their keys.
+    fn store(
+        &mut self,
+        owner: &ParticipantSid,
+        key: Vec<u8>,
+        contents: Vec<u8>,
+        limit: usize,
+    ) -> Result<(), Reason> {
         if contents.len() > BLOB_MAX {
             return Err(Reason::LimitExceeded);
         }
         let mine = self.0.entry(owner.clone()).or_default();
         let others = mine.iter().filter(|(k, _)| **k != key).map(|(k, v)| k.len() + v.len()).sum::<usize>();
-        if others + key.len() + contents.len() > BLOBS_MAX {
+        if others + key.len() + contents.len() > limit {
             return Err(Reason::LimitExceeded);
         }
         mine.insert(key, contents);
@@ -42,12 +47,14 @@ impl Blobs {
 impl Conference {
     pub(crate) fn on_store_blob(&mut self, sid: &ParticipantSid, request: proto::StoreDataBlobRequest) {
         let request_id = request.request_id;
-        let may = self.room.participant(sid).is_some_and(|p| p.who.permission.can_publish_data);
+        let limits = &self.config.limits;
+        let may =
+            limits.blobs && self.room.participant(sid).is_some_and(|p| p.who.permission.can_publish_data);
         let blob = request.blob.and_then(|blob| Some((blob.key?, blob.contents)));
         let stored = match blob {
             _ if !may => Err(Reason::NotAllowed),
             Some((key, contents)) if key.key.is_some() => {
-                self.blobs.store(sid, key.encode_to_vec(), contents).map(|()| key)
+                self.blobs.store(sid, key.encode_to_vec(), contents, limits.blobs_size).map(|()| key)
             }
             _ => Err(Reason::InvalidRequest),
         };

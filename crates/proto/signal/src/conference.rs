@@ -77,6 +77,7 @@ pub struct Conference {
     pub(crate) crowd: Crowd,
     pub(crate) routes: Routes,
     pub(crate) blobs: Blobs,
+    pub(crate) data_refused: u64,
     /// Who has gone lately.
     pub(crate) departures: Departures,
     /// Whom SDKs' tests have limited to a way, by identity.
@@ -113,6 +114,7 @@ impl Conference {
             crowd: Crowd::default(),
             routes: Routes::default(),
             blobs: Blobs::default(),
+            data_refused: 0,
             departures: Departures::default(),
             ways: Ways::default(),
             calls: Calls::default(),
@@ -208,6 +210,16 @@ impl Conference {
     /// How many tracks are published.
     pub fn tracks(&self) -> usize {
         self.published.len()
+    }
+
+    /// How many tracks participants are sent: one for each subscriber.
+    pub fn subscriptions(&self) -> usize {
+        self.consumers.len()
+    }
+
+    /// Data packets dropped because their sender sent too many, since this was last asked.
+    pub fn take_data_refused(&mut self) -> u64 {
+        std::mem::take(&mut self.data_refused)
     }
 
     /// The room's name.

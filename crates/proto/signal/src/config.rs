@@ -120,6 +120,18 @@ pub struct Limits {
     pub requests: Rate,
     /// Changes of its own name, metadata and attributes: each is told to the whole room.
     pub updates: Rate,
+    /// Data packets and frames of data tracks of one client.
+    pub data: Rate,
+    /// Data tracks may be published.
+    pub data_tracks: bool,
+    /// Data blobs may be stored.
+    pub blobs: bool,
+    /// Bytes of one participant's blobs and their keys.
+    pub blobs_size: usize,
+    /// Intervals over which loudness is smoothed.
+    pub smooth_intervals: u32,
+    /// Bytes, about, of one message that tells of many participants.
+    pub update_batch: usize,
 }
 
 impl Default for Limits {
@@ -143,6 +155,13 @@ impl Default for Limits {
             // Entering a room of a thousand with manual subscription says so much at once.
             requests: Rate { burst: 5000, per_second: 500 },
             updates: Rate { burst: 100, per_second: 10 },
+            // A file of 10 MB is 700 packets, as fast as the line takes them; a pointer's moves are a hundred a second.
+            data: Rate { burst: 20_000, per_second: 5_000 },
+            data_tracks: true,
+            blobs: true,
+            blobs_size: 64_000,
+            smooth_intervals: 2,
+            update_batch: 128 << 10,
         }
     }
 }

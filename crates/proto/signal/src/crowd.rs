@@ -17,8 +17,6 @@ use crate::{Conference, messages};
 const CROWD_MIN: usize = 20;
 /// How long news of watchers wait for more; LiveKit's server takes up to 3 s.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Bytes of one message, about (LiveKit's `update_batch_target_size`).
-const BATCH: usize = 128 << 10;
 
 /// Those of whom the others have not heard the latest.
 #[derive(Debug, Default)]
@@ -64,7 +62,7 @@ impl Conference {
             let info = messages::participant_info(&self.room, participant);
             size += info.encoded_len();
             participants.push(info);
-            if size >= BATCH {
+            if size >= self.config.limits.update_batch {
                 size = 0;
                 self.tell_batch(std::mem::take(&mut participants));
             }

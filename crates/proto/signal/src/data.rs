@@ -3,6 +3,8 @@
 //! A packet is edited on the wire, field by field: what this server does not know, such as an encrypted
 //! payload or a field of a newer client, passes through as it came.
 
+use std::time::Duration;
+
 use clock::Time;
 use livekit_protocol as proto;
 use prost::Message as _;
@@ -21,6 +23,8 @@ pub(crate) const LOSSY: &str = "_lossy";
 pub(crate) const DATA_TRACK: &str = "_data_track";
 /// What a packet may have beside its payload, in bytes.
 pub(crate) const ENVELOPE: usize = 4096;
+/// Between two complaints to whoever sends too much.
+const REFUSAL_INTERVAL: Duration = Duration::from_secs(1);
 /// Names of receivers read from one packet.
 const DESTINATIONS_MAX: usize = 1000;
 
@@ -166,6 +170,9 @@ impl Conference {
         };
         let reliable = label == RELIABLE;
         let Some(sid) = self.peers.get(&peer).cloned() else { return };
+        if !self.may_send_data(now, peer) {
+            return;
+        }
         let Some(sender) = self.room.participant(&sid) else { return };
         if !sender.who.permission.can_publish_data
             || payload.len() > self.config.limits.data_packet + ENVELOPE
@@ -220,6 +227,28 @@ impl Conference {
         }
         let payload = packet.write(reliable, &from, &identity);
         self.command(sfu::Command::SendData { peers, label, payload });
+    }
+
+    /// Whether a client may send one more packet. What is beyond that is dropped, and it is told so.
+    pub(crate) fn may_send_data(&mut self, now: Time, peer: PeerId) -> bool {
+        let rate = self.config.limits.data;
+        let Some(sid) = self.peers.get(&peer).cloned() else { return false };
+        let Some(session) = self.sessions.get_mut(&sid) else { return false };
+        if session.data.take(rate, now.mono) {
+            return true;
+        }
+        self.data_refused += 1;
+        let due = session.data_refused.is_none_or(|at| now.mono >= at + REFUSAL_INTERVAL);
+        if due {
+            session.data_refused = Some(now.mono);
+            let response = proto::RequestResponse {
+                reason: proto::request_response::Reason::LimitExceeded.into(),
+                message: "too much data: packets were dropped".to_owned(),
+                ..proto::RequestResponse::default()
+            };
+            self.tell(&sid, proto::signal_response::Message::RequestResponse(response));
+        }
+        false
     }
 
     /// Repeats after a resume are dropped; zero is a client that does not number.

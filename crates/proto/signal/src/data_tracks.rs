@@ -129,6 +129,11 @@ impl Conference {
         sid: &ParticipantSid,
         request: proto::PublishDataTrackRequest,
     ) {
+        if !self.config.limits.data_tracks {
+            let request = Request::PublishDataTrack(request);
+            self.refuse(sid, 0, Reason::NotAllowed, "data tracks are off", request);
+            return;
+        }
         let contents = proto::DataTrackInfo {
             encryption: request.encryption,
             frame_encoding: request.frame_encoding.clone(),
@@ -251,6 +256,9 @@ impl Conference {
     /// and its buffer is short.
     pub(crate) fn on_data_frame(&mut self, now: Time, peer: PeerId, payload: &Bytes) {
         if payload.len() > self.config.limits.data_packet + ENVELOPE {
+            return;
+        }
+        if !self.may_send_data(now, peer) {
             return;
         }
         let Some(packet) = Packet::read(payload) else { return };

@@ -109,6 +109,9 @@ pub(crate) struct Session {
     /// What it may still ask for: anything, and changes of itself.
     pub(crate) requests: Allowance,
     pub(crate) updates: Allowance,
+    /// What it may still send to others, and when it was last told that this was too much.
+    pub(crate) data: Allowance,
+    pub(crate) data_refused: Option<Instant>,
     /// Of reliable data packets.
     pub(crate) last_sequence: u32,
     pub(crate) hold: Hold,

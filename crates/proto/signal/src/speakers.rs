@@ -7,11 +7,9 @@ use livekit_protocol as proto;
 use proto::signal_response::Message;
 use room::{ParticipantSid, TrackSid};
 
-use crate::Conference;
 use crate::conference::Timer;
+use crate::{Conference, Limits};
 
-/// Intervals over which loudness is smoothed.
-const SMOOTH_INTERVALS: f64 = 2.0;
 /// Steps in which loudness is told.
 const STEPS: f64 = 8.0;
 
@@ -48,7 +46,10 @@ impl Speakers {
     }
 
     /// Moves on by one interval. Returns those of whom there is news: their loudness in steps.
-    fn step(&mut self, active_level: u8, active_percent: u8) -> Vec<(ParticipantSid, u8)> {
+    fn step(&mut self, limits: &Limits) -> Vec<(ParticipantSid, u8)> {
+        let (active_level, active_percent) = (limits.active_level, limits.active_percent);
+        // Of an exponential mean as old as so many intervals; 0 is none.
+        let weight_of_news = 2.0 / (f64::from(limits.smooth_intervals.max(1)) + 1.0);
         let threshold = amplitude(f64::from(active_level));
         let mut now: BTreeMap<ParticipantSid, f64> = BTreeMap::new();
         self.tracks.retain(|_, level| {
@@ -60,7 +61,7 @@ impl Speakers {
                 }
                 _ => 0.0,
             };
-            level.smooth += (heard - level.smooth) * 2.0 / (SMOOTH_INTERVALS + 1.0);
+            level.smooth += (heard - level.smooth) * weight_of_news;
             if level.smooth >= threshold {
                 let entry = now.entry(level.publisher.clone()).or_default();
                 *entry = entry.max(level.smooth);
@@ -103,8 +104,7 @@ impl Conference {
         // What somebody muted says is not heard by anyone.
         let room = &self.room;
         self.speakers.tracks.retain(|t, _| room.track(t).is_some_and(|t| t.live && !t.draft.muted));
-        let limits = &self.config.limits;
-        let news = self.speakers.step(limits.active_level, limits.active_percent);
+        let news = self.speakers.step(&self.config.limits);
         if !self.speakers.tracks.is_empty() || !self.speakers.told.is_empty() {
             self.schedule_speakers(now);
         }

@@ -81,6 +81,9 @@ async fn create(caller: Caller, request: proto::CreateRoomRequest) -> Result<pro
         agents: request.agents,
         ..proto::RoomConfiguration::default()
     });
+    if caller.shared.directory.running(&name).is_none() && caller.shared.is_full() {
+        return Err(Error::new(Code::ResourceExhausted, crate::capacity::FULL));
+    }
     // A room that is just ending makes place for another, which takes a moment.
     for _ in 0..crate::join::ATTEMPTS {
         let entry = caller.shared.open(&name, asked.clone())?;

@@ -110,6 +110,18 @@ async fn participants_are_seen_changed_and_removed() {
     assert_eq!((may.get("canPublish"), &may["canSubscribe"]), (None, &json!(true)), "replaced as a whole");
     let too_large = json!({"room": "garden", "identity": "ann", "metadata": "x".repeat(512 * 1024 + 1)});
     assert_eq!(server.refusal("UpdateParticipant", too_large).await, error(400, "invalid_argument"));
+    for change in [
+        json!({"room": "garden", "identity": "ann", "name": "n".repeat(257)}),
+        json!({"room": "garden", "identity": "ann", "attributes": {"a": "x".repeat(64 * 1024)}}),
+    ] {
+        assert_eq!(server.refusal("UpdateParticipant", change).await, error(400, "invalid_argument"));
+    }
+    let large = json!({"room": "garden", "metadata": "x".repeat(512 * 1024 + 1)});
+    assert_eq!(server.refusal("UpdateRoomMetadata", large).await, error(400, "invalid_argument"));
+    let large = json!({"name": "hall", "metadata": "x".repeat(512 * 1024 + 1)});
+    assert_eq!(server.refusal("CreateRoom", large).await, error(400, "invalid_argument"));
+    let large = json!({"room": "garden", "data": "eHh4".repeat(64_000 / 3 + 1), "kind": "RELIABLE"});
+    assert_eq!(server.refusal("SendData", large).await, error(400, "invalid_argument"));
 
     let nobody = json!({"room": "garden", "identity": "nobody"});
     let nowhere = json!({"room": "garden", "identity": "ann", "trackSid": "TR_none"});

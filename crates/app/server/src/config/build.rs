@@ -153,8 +153,13 @@ fn engine(file: &File, options: &Options) -> anyhow::Result<engine::Config> {
         exclude: file.rtc.interfaces.excludes.clone(),
     };
     let defaults = sfu::Config::default();
+    let throttle = &file.rtc.pli_throttle;
+    let span = |value: Option<file::Span>, default| value.map_or(default, |span| span.0);
     let router = sfu::Config {
         adapt: file.rtc.congestion_control.enabled.unwrap_or(defaults.adapt),
+        key_frame_interval_low: span(throttle.low_quality, defaults.key_frame_interval_low),
+        key_frame_interval_mid: span(throttle.mid_quality, defaults.key_frame_interval_mid),
+        key_frame_interval_high: span(throttle.high_quality, defaults.key_frame_interval_high),
         audio_active_level: file.audio.active_level.unwrap_or(defaults.audio_active_level),
         audio_interval: file.audio.update_interval.map_or(defaults.audio_interval, Duration::from_millis),
         ..defaults
@@ -167,7 +172,7 @@ fn engine(file: &File, options: &Options) -> anyhow::Result<engine::Config> {
         tcp_only: file.rtc.force_tcp,
         node_ips: options.node_ip.or(file.rtc.node_ip).into_iter().collect(),
         interfaces,
-        internal_candidates: file.rtc.advertise_internal_ip,
+        internal_candidates: file.rtc.advertise_internal_ip && !file.rtc.external_ip_only,
         loopback_candidate: file.rtc.enable_loopback_candidate || options.dev,
         ..engine::Config::default()
     })
@@ -265,6 +270,8 @@ fn rooms(file: &File, options: &Options) -> anyhow::Result<api::Rooms> {
             .filter(|d| d.enabled)
             .map(|d| room::PlayoutDelay::of_millis(d.min, d.max)),
         sync_streams: file.room.sync_streams,
+        max_videos: count(limit.subscription_limit_video),
+        max_audios: count(limit.subscription_limit_audio),
         max_metadata: bound(limit.max_metadata_size.or(file.room.max_metadata_size), defaults.max_metadata),
         max_attributes: bound(limit.max_attributes_size, defaults.max_attributes),
         max_identity: bound(
@@ -280,6 +287,12 @@ fn rooms(file: &File, options: &Options) -> anyhow::Result<api::Rooms> {
         active_percent: file.audio.min_percentile.unwrap_or(defaults.active_percent),
         allow_pause: file.rtc.congestion_control.allow_pause,
         speaker_interval: file.audio.update_interval.map_or(defaults.speaker_interval, Duration::from_millis),
+        smooth_intervals: file.audio.smooth_intervals.unwrap_or(defaults.smooth_intervals),
+        data: data_rate(limit.data_packets_per_sec, defaults.data),
+        data_tracks: file.enable_data_tracks.unwrap_or(defaults.data_tracks),
+        blobs: file.enable_participant_data_blob.unwrap_or(defaults.blobs),
+        blobs_size: bound(limit.max_data_blobs_size, defaults.blobs_size),
+        update_batch: file.room.update_batch_target_size.unwrap_or(defaults.update_batch),
         ..defaults
     };
     ensure!(signalling.active_percent <= 100, "audio.min_percentile: more than 100 percent");
@@ -302,6 +315,15 @@ fn rooms(file: &File, options: &Options) -> anyhow::Result<api::Rooms> {
         ice_lite: file.rtc.use_ice_lite.unwrap_or(true),
         signalling,
     })
+}
+
+/// Four seconds' worth may come at once. 0 is no limit.
+fn data_rate(per_second: Option<u32>, default: signal::Rate) -> signal::Rate {
+    match per_second {
+        None => default,
+        Some(0) => signal::Rate { burst: u32::MAX, per_second: u32::MAX },
+        Some(per_second) => signal::Rate { burst: per_second.saturating_mul(4), per_second },
+    }
 }
 
 fn codecs(file: &File) -> anyhow::Result<Vec<Kind>> {
@@ -371,9 +393,17 @@ fn issuer(turn: &file::TurnServer) -> anyhow::Result<Option<signal::Issuer>> {
     Ok(Some(signal::Issuer { secret, ttl }))
 }
 
+/// As LiveKit has it, 0 and less is no limit.
+fn count(value: i64) -> u32 {
+    u32::try_from(value.max(0)).unwrap_or(u32::MAX)
+}
+
 fn limits(file: &File) -> api::Limits {
     let defaults = api::Limits::default();
     api::Limits {
+        tracks: count(file.limit.num_tracks),
+        // A part of a byte is still a limit; a number below 0 becomes none.
+        bytes_per_second: file.limit.bytes_per_sec.ceil() as u64,
         message: file.limit.signal_message_size_limit.unwrap_or(defaults.message),
         agent_message: file.limit.agent_signal_message_size_limit.unwrap_or(defaults.agent_message),
         api_body: file.limit.max_api_request_body_size.unwrap_or(defaults.api_body),

@@ -25,6 +25,8 @@ pub(super) struct File {
     pub(super) audio: Audio,
     pub(super) video: Video,
     pub(super) limit: Limit,
+    pub(super) enable_data_tracks: Option<bool>,
+    pub(super) enable_participant_data_blob: Option<bool>,
     pub(super) webhook: Webhook,
     pub(super) agents: Agents,
     pub(super) tls: Tls,
@@ -60,12 +62,23 @@ pub(super) struct Rtc {
     pub(super) node_ip: Option<IpAddr>,
     pub(super) use_external_ip: bool,
     pub(super) advertise_internal_ip: bool,
+    pub(super) external_ip_only: bool,
     pub(super) stun_servers: Vec<String>,
     pub(super) turn_servers: Vec<TurnServer>,
     pub(super) use_ice_lite: Option<bool>,
     pub(super) enable_loopback_candidate: bool,
     pub(super) interfaces: Interfaces,
     pub(super) congestion_control: CongestionControl,
+    pub(super) pli_throttle: PliThrottle,
+}
+
+/// Least times between two key frame requests, for the lowest layer, the middle one and the highest.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct PliThrottle {
+    pub(super) low_quality: Option<Span>,
+    pub(super) mid_quality: Option<Span>,
+    pub(super) high_quality: Option<Span>,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -118,6 +131,7 @@ pub(super) struct Room {
     pub(super) room_configurations: BTreeMap<String, RoomConfiguration>,
     pub(super) playout_delay: PlayoutDelay,
     pub(super) sync_streams: bool,
+    pub(super) update_batch_target_size: Option<usize>,
 }
 
 /// Milliseconds.
@@ -190,6 +204,7 @@ pub(super) struct Audio {
     pub(super) min_percentile: Option<u8>,
     /// Milliseconds.
     pub(super) update_interval: Option<u64>,
+    pub(super) smooth_intervals: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -201,6 +216,13 @@ pub(super) struct Video {
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct Limit {
+    /// Below 0 is no limit, here and for the next three.
+    pub(super) num_tracks: i64,
+    pub(super) bytes_per_sec: f64,
+    pub(super) subscription_limit_video: i64,
+    pub(super) subscription_limit_audio: i64,
+    pub(super) max_data_blobs_size: Option<usize>,
+    pub(super) data_packets_per_sec: Option<u32>,
     pub(super) max_metadata_size: Option<usize>,
     pub(super) max_attributes_size: Option<usize>,
     pub(super) max_room_name_length: Option<usize>,

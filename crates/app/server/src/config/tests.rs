@@ -217,7 +217,34 @@ fn the_keys_of_livekits_example_are_taken_and_those_without_effect_named() {
     let rooms = &settings.api.rooms;
     assert_eq!((rooms.rules.max_metadata, rooms.rules.remote_unmute), (usize::MAX, true));
     assert!(!rooms.auto_create && settings.api.webhooks.is_some());
-    for key in ["redis", "rtc.packet_buffer_size", "node_selector", "limit.num_tracks"] {
+    for key in ["redis", "rtc.packet_buffer_size", "node_selector"] {
         assert!(settings.warnings.iter().any(|w| w.starts_with(&format!("{key} "))), "{key}");
     }
+}
+
+#[test]
+fn limits_throttles_and_switches_reach_who_uses_them() {
+    let text = "limit: {num_tracks: 8, bytes_per_sec: 1_000_000_000.5, subscription_limit_video: 9, \
+        subscription_limit_audio: 3, max_data_blobs_size: 10, data_packets_per_sec: 7}\n\
+        room: {update_batch_target_size: 99}\naudio: {smooth_intervals: 4}\n\
+        enable_data_tracks: false\nenable_participant_data_blob: false\n\
+        rtc: {advertise_internal_ip: true, external_ip_only: true, skip_external_ip_validation: true, \
+        pli_throttle: {low_quality: 1s, mid_quality: 2s, high_quality: 300ms}}\n";
+    let settings = load(&format!("{text}{KEYS}")).unwrap();
+    assert_eq!(settings.warnings, [""; 0]);
+    let (limits, rooms) = (settings.api.limits, settings.api.rooms);
+    assert_eq!((limits.tracks, limits.bytes_per_second), (8, 1_000_000_001));
+    let none =
+        load(&format!("limit: {{num_tracks: -1, bytes_per_sec: -1, subscription_limit_video: -1}}\n{KEYS}"))
+            .unwrap();
+    assert_eq!((none.api.limits, none.api.rooms.rules.max_videos), (api::Limits::default(), 0));
+    assert_eq!((rooms.rules.max_videos, rooms.rules.max_audios), (9, 3));
+    let signalling = rooms.signalling;
+    assert_eq!(signalling.data, signal::Rate { burst: 28, per_second: 7 });
+    assert_eq!((signalling.blobs_size, signalling.update_batch, signalling.smooth_intervals), (10, 99, 4));
+    assert!(!signalling.data_tracks && !signalling.blobs && !settings.engine.internal_candidates);
+    let router = settings.engine.router;
+    let millis =
+        [router.key_frame_interval_low, router.key_frame_interval_mid, router.key_frame_interval_high];
+    assert_eq!(millis.map(|span| span.as_millis()), [1000, 2000, 300]);
 }

@@ -100,3 +100,38 @@ fn subscriptions_to_more_than_there_can_be_are_refused_at_once_and_soon_forgotte
     world.pass(Duration::from_secs(6));
     assert_eq!(unknown(&world.hear(alice)), 3000 - at_once);
 }
+
+#[test]
+fn a_flood_of_data_is_dropped_beyond_the_rate_and_its_sender_told_once_a_second() {
+    let mut config = config();
+    config.limits.data = crate::Rate { burst: 10, per_second: 5 };
+    let mut world = World::new(config);
+    let alice = world.join("alice", Mode::Single);
+    let bob = world.join("bob", Mode::Single);
+    for identity in ["alice", "bob"] {
+        world.connect(identity);
+    }
+    world.hear(alice);
+    world.take_commands();
+    let (from, other) = (world.peers_of("alice")[0], world.peers_of("bob")[0]);
+    let send = |world: &mut World, peer, label: &str| {
+        let user = proto::UserPacket { payload: b"x".to_vec(), ..Default::default() };
+        let packet =
+            proto::DataPacket { value: Some(proto::data_packet::Value::User(user)), ..Default::default() };
+        let payload = prost::Message::encode_to_vec(&packet).into();
+        world.handle(crate::Input::Media(sfu::Event::Data { peer, label: label.into(), payload }));
+        world.take_commands().iter().filter(|c| matches!(c, sfu::Command::SendData { .. })).count()
+    };
+    let passed: usize =
+        (0..100).map(|n| send(&mut world, from, ["_reliable", "_lossy", "_data_track"][n % 3])).sum();
+    // Frames of no track go nowhere, and count.
+    assert_eq!(passed, 7);
+    assert_eq!(refusals(&world.hear(alice)), [(0, Reason::LimitExceeded)]);
+    assert_eq!(world.conference.take_data_refused(), 90);
+    assert_eq!((world.conference.take_data_refused(), send(&mut world, other, "_reliable")), (0, 1));
+    world.pass(Duration::from_secs(1));
+    let passed: usize = (0..10).map(|_| send(&mut world, from, "_reliable")).sum();
+    assert_eq!(passed, 5);
+    assert_eq!(refusals(&world.hear(alice)), [(0, Reason::LimitExceeded)]);
+    assert_eq!(refusals(&world.hear(bob)), []);
+}
