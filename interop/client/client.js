@@ -129,6 +129,9 @@ async function camera(on, resolution) {
   await room.localParticipant.setCameraEnabled(on, resolution || deviceId ? { resolution, deviceId } : undefined);
 }
 
+/** What is said until an agent is there is kept for it. livekit-client 2.23 looks for the wish among the options of capture. */
+const speakBeforehand = () => room.localParticipant.setMicrophoneEnabled(true, { preConnectBuffer: true }, { preConnectBuffer: true });
+
 const microphone = (on) => room.localParticipant.setMicrophoneEnabled(on);
 
 async function unpublish(source) {
@@ -434,7 +437,7 @@ const inside = () => room;
 
 window.client = {
   room: inside,
-  join, leave, camera, microphone, publishPainted, publishTone, unpublish, say, sendBytes, askQuality, subscribe, look, received, colorOf, sent, simulate, lacks, throughPort, relayOnly, ipv6Only, iceServers,
+  join, leave, camera, microphone, speakBeforehand, publishPainted, publishTone, unpublish, say, sendBytes, askQuality, subscribe, look, received, colorOf, sent, simulate, lacks, throughPort, relayOnly, ipv6Only, iceServers,
   sendRaw, watch, watched, ownSid, roomName, answerCalls, callMethod, sendStream, publishDataTrack, pushFrames, unpublishDataTrack,
   startCounting, stopCounting, counted, goDeaf,
 };

@@ -138,6 +138,7 @@ export class Server {
   async token(identity, room, grant = {}) {
     const token = new AccessToken(KEY, SECRET, { identity, name: grant.name ?? identity, ttl: "10m" });
     token.addGrant({ roomJoin: true, room, ...grant.video });
+    if (grant.kind) token.kind = grant.kind;
     return token.toJwt();
   }
 

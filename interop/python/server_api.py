@@ -1,6 +1,8 @@
 """A back end that uses PyPI livekit-api (protobuf). Says what it got as one line of JSON.
 
 server_api.py rooms URL KEY SECRET ROOM IDENTITY   every method of RoomService, good and refused, on a running room
+server_api.py dispatch URL KEY SECRET ROOM AGENT   every method of AgentDispatchService, good and refused
+server_api.py absent URL KEY SECRET                every method of the services whose workers are not there
 server_api.py verify KEY SECRET                    lines of {"body", "token"} as its WebhookReceiver reads them
 """
 
@@ -76,6 +78,66 @@ async def rooms(url: str, key: str, secret: str, room: str, identity: str) -> di
     return got
 
 
+async def dispatch(url: str, key: str, secret: str, room: str, agent: str) -> dict:
+    got = {}
+    async with api.LiveKitAPI(url, key, secret) as lk:
+        ask = lambda **more: api.CreateAgentDispatchRequest(room=room, agent_name=agent, **more)
+        made = await lk.agent_dispatch.create_dispatch(ask(metadata="by Python"))
+        got["made"] = [made.agent_name, made.metadata]
+        got["listed"] = len(await lk.agent_dispatch.list_dispatch(room))
+        got["found"] = (await lk.agent_dispatch.get_dispatch(made.id, room)).id == made.id
+        got["unknown"] = await lk.agent_dispatch.get_dispatch("AD_none", room)
+        await lk.agent_dispatch.delete_dispatch(made.id, room)
+        got["refused"] = {
+            "delete unknown": await refusal(lk.agent_dispatch.delete_dispatch(made.id, room)),
+            "long metadata": await refusal(lk.agent_dispatch.create_dispatch(ask(metadata="m" * 600_000))),
+        }
+        async with api.LiveKitAPI(url, key, "another secret") as stranger:
+            got["refused"]["stranger"] = await refusal(stranger.agent_dispatch.list_dispatch(room))
+    got["refused"] = {what: answer[:2] for what, answer in got["refused"].items()}
+    return got
+
+
+async def absent(url: str, key: str, secret: str) -> list:
+    """Every method of egress, ingress and SIP but ListEgress, which has an answer: its name and its refusal."""
+    answers = []
+    async with api.LiveKitAPI(url, key, secret) as lk:
+        rule = api.SIPDispatchRule(dispatch_rule_direct=api.SIPDispatchRuleDirect(room_name="r"))
+        for service, method, *given in [
+            (lk.egress, "start_room_composite_egress", api.RoomCompositeEgressRequest(room_name="r")),
+            (lk.egress, "start_web_egress", api.WebEgressRequest(url="https://example.org")),
+            (lk.egress, "start_participant_egress", api.ParticipantEgressRequest(room_name="r", identity="a")),
+            (lk.egress, "start_track_composite_egress", api.TrackCompositeEgressRequest(room_name="r")),
+            (lk.egress, "start_track_egress", api.TrackEgressRequest(room_name="r", track_id="TR_a")),
+            (lk.egress, "start_egress", api.StartEgressRequest(room_name="r")),
+            (lk.egress, "update_layout", api.UpdateLayoutRequest(egress_id="EG_1", layout="grid")),
+            (lk.egress, "update_stream", api.UpdateStreamRequest(egress_id="EG_1")),
+            (lk.egress, "stop_egress", api.StopEgressRequest(egress_id="EG_1")),
+            (lk.ingress, "create_ingress", api.CreateIngressRequest(room_name="r")),
+            (lk.ingress, "update_ingress", api.UpdateIngressRequest(ingress_id="IN_1")),
+            (lk.ingress, "list_ingress", api.ListIngressRequest()),
+            (lk.ingress, "delete_ingress", api.DeleteIngressRequest(ingress_id="IN_1")),
+            (lk.sip, "create_inbound_trunk", api.CreateSIPInboundTrunkRequest(trunk=api.SIPInboundTrunkInfo(name="n"))),
+            (lk.sip, "create_outbound_trunk", api.CreateSIPOutboundTrunkRequest(trunk=api.SIPOutboundTrunkInfo(name="n"))),
+            (lk.sip, "update_inbound_trunk", "ST_1", api.SIPInboundTrunkInfo(name="n")),
+            (lk.sip, "update_outbound_trunk", "ST_1", api.SIPOutboundTrunkInfo(name="n")),
+            (lk.sip, "update_inbound_trunk_fields", "ST_1"),
+            (lk.sip, "update_outbound_trunk_fields", "ST_1"),
+            (lk.sip, "list_inbound_trunk", api.ListSIPInboundTrunkRequest()),
+            (lk.sip, "list_outbound_trunk", api.ListSIPOutboundTrunkRequest()),
+            (lk.sip, "delete_trunk", api.DeleteSIPTrunkRequest(sip_trunk_id="ST_1")),
+            (lk.sip, "create_dispatch_rule", api.CreateSIPDispatchRuleRequest(rule=rule)),
+            (lk.sip, "update_dispatch_rule", "SDR_1", api.SIPDispatchRuleInfo(name="n")),
+            (lk.sip, "update_dispatch_rule_fields", "SDR_1"),
+            (lk.sip, "list_dispatch_rule", api.ListSIPDispatchRuleRequest()),
+            (lk.sip, "delete_dispatch_rule", api.DeleteSIPDispatchRuleRequest(sip_dispatch_rule_id="SDR_1")),
+            (lk.sip, "create_sip_participant", api.CreateSIPParticipantRequest(sip_trunk_id="ST_1", room_name="r")),
+            (lk.sip, "transfer_sip_participant", api.TransferSIPParticipantRequest(room_name="r", participant_identity="a")),
+        ]:
+            answers.append([method, *await refusal(getattr(service, method)(*given))])
+    return answers
+
+
 def verify(key: str, secret: str) -> list:
     """Each event's name, or why it is refused."""
     receiver = api.WebhookReceiver(api.TokenVerifier(key, secret))
@@ -90,4 +152,7 @@ def verify(key: str, secret: str) -> list:
 
 
 what, arguments = sys.argv[1], sys.argv[2:]
-print(json.dumps(verify(*arguments) if what == "verify" else asyncio.run(rooms(*arguments))))
+if what == "verify":
+    print(json.dumps(verify(*arguments)))
+else:
+    print(json.dumps(asyncio.run({"rooms": rooms, "dispatch": dispatch, "absent": absent}[what](*arguments))))

@@ -3,10 +3,19 @@
 import assert from "node:assert/strict";
 import { after, it } from "node:test";
 import { Line } from "../harness/line.js";
+import { freeTcpPort } from "../harness/server.js";
 import { freshRoom, setUp } from "../harness/suite.js";
 
-const suite = setUp("loss");
+const metricsPort = await freeTcpPort();
+const suite = setUp("loss", { config: `prometheus: { port: ${metricsPort} }` });
 let line;
+
+/** Packets that the server counts, by what became of them. */
+async function losses() {
+  const page = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+  const counted = [...page.matchAll(/^millrace_media_losses_total\{.*kind="(\w+)"\} (\d+)$/gm)];
+  return counted.reduce((all, [, kind, count]) => ({ ...all, [kind]: (all[kind] ?? 0) + Number(count) }), {});
+}
 after(() => line?.close());
 
 /** A line that does nothing yet. */
@@ -40,12 +49,17 @@ for (const [mode, options] of MODES) {
     await ada.call("publishTone", 440);
     await Promise.all([bob.sees("ada"), bob.hears("ada")]);
     const before = await bob.received("ada", "camera");
+    const lostBefore = await losses();
     await bob.call("watch", "ada", "camera");
     await new Promise((passed) => setTimeout(passed, 15_000));
     const { longestStill } = await bob.call("watched");
     const now = await bob.received("ada", "camera");
     assert.ok(longestStill < 4000, `stood still for ${longestStill} ms`);
     assert.ok(now.frames - before.frames > 150, `${now.frames - before.frames} pictures in 15 s`);
+    const lost = await losses();
+    for (const kind of ["asked_of_publishers", "asked_by_subscribers", "resent"]) {
+      assert.ok(lost[kind] > lostBefore[kind], `${kind}: ${JSON.stringify([lostBefore, lost])}`);
+    }
     await bob.hears("ada");
     await bob.seesColor("ada", "camera", [30, 160, 90]);
     const worse = ({ what, detail }) => what === "quality" && ["ada good", "ada poor"].includes(detail);

@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Child } from "../harness/child.js";
-import { freeTcpPort, TLS } from "../harness/server.js";
+import { freeTcpPort, Server, TLS } from "../harness/server.js";
+import { Signal } from "../harness/signal.js";
 import { freshRoom, setUp } from "../harness/suite.js";
 
 const SIZE = { width: 320, height: 180 };
@@ -76,6 +77,27 @@ describe("coturn's client", () => {
       assert.deepEqual([code, lost], [0, 0], said.slice(-1500));
     });
   }
+
+  it("relays over a server that shares the secret with the one that told the password, and over no other", async () => {
+    const listed = (port, relays, secret) =>
+      `turn: { enabled: true, udp_port: ${port}, relay_range_start: ${relays}, relay_range_end: ${relays + 99}, secret: ${secret} }`;
+    const ports = await Promise.all([freeTcpPort(), freeTcpPort(), freeTcpPort()]);
+    const secrets = ["a-secret-that-two-share", "a-secret-that-two-share", "a-secret-of-its-own"];
+    const servers = await Promise.all(ports.map((port, at) => Server.start(`turn-${at}`, listed(port, 43_000 + 100 * at, secrets[at]))));
+    try {
+      const ada = new Signal(`${servers[0].ws}/rtc?access_token=${await servers[0].token("ada", freshRoom("shared"))}&protocol=16`);
+      const { iceServers } = await ada.hears("join");
+      const { username, credential } = iceServers.find(({ urls }) => urls[0].startsWith("turn:"));
+      for (const [at, port] of ports.entries()) {
+        const { code, lost, said } = await uclient(`shared-${at}`, { username, credential }, ["-p", `${port}`]);
+        if (at < 2) assert.deepEqual([code, lost], [0, 0], said.slice(-1500));
+        else assert.ok(code !== 0 || lost === null);
+      }
+      await ada.end();
+    } finally {
+      await Promise.all(servers.map((server) => server.stop()));
+    }
+  });
 
   it("gets nowhere with a wrong password", async () => {
     const { code, lost } = await uclient("wrong", { ...(await told()), credential: "wrong" }, ["-p", `${udp}`]);
