@@ -1,4 +1,4 @@
-import { LoaderCircle, Play, Radio, Users } from "lucide-react";
+import { AudioLines, LoaderCircle, Play, Radio, Users } from "lucide-react";
 import { useRef, useState, type FormEvent } from "react";
 import { Button } from "../ui/Button";
 import { Logo } from "../ui/Logo";
@@ -78,7 +78,7 @@ function Card({ stream, ports, when }: { stream: Listed; ports: Ports; when: num
       <a className="live-card" href={watchPath(at)}>
         <span ref={art} className="live-card-art" style={{ "--hue": hue(stream.stream) } as React.CSSProperties}>
           {picture !== undefined && <img src={picture} alt="" />}
-          <Play aria-hidden />
+          {stream.height || stream.bitrate === 0 ? <Play className="live-card-play" aria-hidden /> : <AudioLines aria-hidden />}
           <em>Live{stream.since !== null && ` · ${agoText(when - stream.since)}`}</em>
         </span>
         <strong>{stream.stream}</strong>

@@ -1,4 +1,4 @@
-import { LoaderCircle, Radio, RotateCw, Volume2, Wifi } from "lucide-react";
+import { AudioLines, LoaderCircle, Radio, RotateCw, Volume2, Wifi } from "lucide-react";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { Button } from "../ui/Button";
 import { Logo } from "../ui/Logo";
@@ -52,8 +52,14 @@ export function WatchPage({ stream }: { stream: Stream }) {
         </a>
       </header>
 
-      <section className="watch-stage" data-status={status.at}>
+      <section className="watch-stage" data-status={status.at} style={{ "--shape": seen.size?.replace("×", " / ") } as React.CSSProperties}>
         <video ref={video} playsInline controls={status.at === "playing" || status.at === "stalled"} aria-label={streamName(stream)} />
+        {status.at === "playing" && seen.size === undefined && (
+          <div className="watch-cover watch-cover-sound">
+            <AudioLines aria-hidden />
+            <p>Sound without a picture</p>
+          </div>
+        )}
         <Cover status={status} onRetry={() => location.reload()} />
         {seen.silenced && status.at === "playing" && (
           <Button
@@ -145,7 +151,7 @@ function Figures({ seen, playing }: { seen: Seen; playing: boolean }) {
       <Figure name="Latency" value={shown(latencyText(seen.latency))} note="behind live" />
       <Figure name="Bitrate" value={shown(seen.bitrate === undefined ? undefined : bitrateText(seen.bitrate))} note="received" />
       <Figure name="Picture" value={shown(seen.size ?? "Sound only")} note="resolution" />
-      <Figure name="Protocol" value={shown(seen.way && WAY_NAMES[seen.way])} note={seen.firstFrame && playing ? `first picture in ${waitText(seen.firstFrame)}` : "chosen by itself"} />
+      <Figure name="Protocol" value={shown(seen.way && WAY_NAMES[seen.way])} note={seen.firstFrame && playing ? `first ${seen.size ? "picture" : "sound"} in ${waitText(seen.firstFrame)}` : "chosen by itself"} />
       <div className="watch-figure" data-quality={playing ? seen.quality : undefined}>
         <dt>
           <Wifi aria-hidden /> Buffering
