@@ -109,6 +109,39 @@ fn extended_timestamps_may_be_left_out_of_continuations() {
 }
 
 #[test]
+fn extended_timestamps_are_read_on_every_type_of_chunk() {
+    for repeats in [true, false] {
+        let mut bytes = Vec::new();
+        // Messages of 130 bytes, each in two chunks of chunk stream 6; all but the first say how much later they are.
+        let mut message = |header: &[u8], extended: u32| {
+            bytes.extend_from_slice(header);
+            bytes.extend(extended.to_be_bytes());
+            bytes.extend([9; 128]);
+            bytes.push(0xc6);
+            if repeats {
+                bytes.extend(extended.to_be_bytes());
+            }
+            bytes.extend([9; 2]);
+        };
+        message(&[0x06, 0xff, 0xff, 0xff, 0, 0, 130, 9, 1, 0, 0, 0], 0x0100_0000);
+        message(&[0x46, 0xff, 0xff, 0xff, 0, 0, 130, 9], 0x0200_0000);
+        message(&[0x86, 0xff, 0xff, 0xff], 0x0300_0000);
+        // A whole message without a header of its own: as much later again.
+        message(&[0xc6], 0x0300_0000);
+        // Below the bound nothing is extended.
+        bytes.extend([0x86, 0, 0, 40]);
+        bytes.extend([9; 128]);
+        bytes.extend([0xc6, 9, 9]);
+        for piece in [1, 7, 1000] {
+            let messages = read(&bytes, piece).unwrap();
+            let stamps: Vec<u32> = messages.iter().map(|message| message.timestamp).collect();
+            assert_eq!(stamps, [0x0100_0000, 0x0300_0000, 0x0600_0000, 0x0900_0000, 0x0900_0028]);
+            assert!(messages.iter().all(|message| message.payload == vec![9; 130]));
+        }
+    }
+}
+
+#[test]
 fn zeros_behind_a_header_without_extended_timestamp_are_payload() {
     let mut out = BytesMut::new();
     write_header(6, message_type::VIDEO, 1, 0x0123_4567, 134, &mut out);
