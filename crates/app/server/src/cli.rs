@@ -8,7 +8,8 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::{self, Override};
 
-/// One server for real-time media: meetings that any LiveKit SDK can join, and a page to meet on.
+/// One server for real-time media: meetings that any LiveKit SDK can join, a page to meet on, and live streams (RTMP in;
+/// RTMP, HTTP-FLV, HLS out) with a page to watch on.
 #[derive(Debug, Parser)]
 #[command(name = "millrace", version, subcommand_negates_reqs = true)]
 pub(crate) struct Cli {

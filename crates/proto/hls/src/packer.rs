@@ -21,15 +21,19 @@ pub(crate) enum Packer {
 }
 
 impl Packer {
-    /// None where something has no place in the container.
-    pub(crate) fn new(container: Container, tracks: &Tracks) -> Option<Self> {
+    /// None where something has no place in the container. The packets of a transport stream are counted on from those
+    /// `before`: there are players that take the end of a count for a loss, whatever the playlist says.
+    pub(crate) fn new(container: Container, tracks: &Tracks, before: Option<&Self>) -> Option<Self> {
         if !tracks.fit(container) {
             return None;
         }
         let codec = |track: &Option<Track>| track.as_ref().map(|track| track.codec);
         match container {
             Container::Ts => {
-                let muxer = Muxer::new(codec(&tracks.video), codec(&tracks.audio))?;
+                let mut muxer = Muxer::new(codec(&tracks.video), codec(&tracks.audio))?;
+                if let Some(Self::Ts(before)) = before {
+                    muxer = muxer.following(&before.muxer);
+                }
                 Some(Self::Ts(TsPacker { muxer, part: BytesMut::new() }))
             }
             Container::Fmp4 => Some(Self::Fmp4(Box::default())),

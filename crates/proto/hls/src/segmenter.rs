@@ -119,7 +119,7 @@ impl Segmenter {
             return;
         }
         self.end_run();
-        self.packer = Packer::new(self.variant.container, &tracks);
+        self.packer = Packer::new(self.variant.container, &tracks, self.packer.as_ref());
         self.tracks = tracks;
         self.has_tracks = true;
     }
@@ -127,7 +127,7 @@ impl Segmenter {
     /// Frames were left out before those that follow.
     pub fn gap(&mut self) {
         self.end_run();
-        self.packer = Packer::new(self.variant.container, &self.tracks);
+        self.packer = Packer::new(self.variant.container, &self.tracks, self.packer.as_ref());
     }
 
     /// What was does not go on.
@@ -201,7 +201,7 @@ impl Segmenter {
             if length > max + OVERTIME {
                 // A gap so long that no segment may span it.
                 self.end_run();
-                self.packer = Packer::new(self.variant.container, &self.tracks);
+                self.packer = Packer::new(self.variant.container, &self.tracks, self.packer.as_ref());
             } else if is_due || is_over {
                 self.finish_segment(at);
             } else if self.part_target.is_some_and(|target| {

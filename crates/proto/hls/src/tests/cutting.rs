@@ -114,6 +114,27 @@ fn what_was_left_out_is_a_discontinuity_and_no_segment_spans_it() {
 }
 
 #[test]
+fn nothing_is_missing_to_whoever_reads_a_transport_stream_over_its_discontinuities() {
+    let mut segmenter = cutter(TS);
+    segmenter.set_headers(&usual());
+    feed(&mut segmenter, 0, 10, (25, 1), 25);
+    segmenter.set_headers(&headers(1, vec![video(Kind::H264), audio(Kind::Mp3)]));
+    feed(&mut segmenter, 10, 10, (25, 1), 25);
+    segmenter.gap();
+    feed(&mut segmenter, 40, 10, (25, 1), 25);
+    let mut demuxer = container::ts::Demuxer::default();
+    for segment in segmenter.window.all() {
+        demuxer.push(&segment.bytes().concat());
+    }
+    assert_eq!(playlist(&segmenter).matches("#EXT-X-DISCONTINUITY\n").count(), 2);
+    demuxer.finish();
+    assert_eq!(demuxer.losses(), container::ts::Losses::default());
+    let mut sounds = std::iter::from_fn(|| demuxer.poll()).map(|unit| unit.codec).collect::<Vec<_>>();
+    sounds.dedup_by_key(|codec| *codec == Kind::H264);
+    assert!(sounds.contains(&Kind::Aac) && sounds.contains(&Kind::Mp3), "{sounds:?}");
+}
+
+#[test]
 fn sound_alone_is_cut_too() {
     let mut segmenter = cutter(TS);
     segmenter.set_headers(&headers(0, vec![audio(Kind::Aac)]));

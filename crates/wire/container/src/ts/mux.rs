@@ -34,6 +34,8 @@ pub struct Muxer {
     video: Option<u8>,
     audio: Option<u8>,
     counters: [(u16, u8); 4],
+    /// Of the tables, in 5 bits.
+    version: u8,
 }
 
 impl Muxer {
@@ -51,7 +53,17 @@ impl Muxer {
             _ => None,
         });
         let counters = [PAT_PID, PMT_PID, VIDEO_PID, AUDIO_PID].map(|pid| (pid, 0));
-        (video.is_some() || audio.is_some()).then_some(Self { video, audio, counters })
+        (video.is_some() || audio.is_some()).then_some(Self { video, audio, counters, version: 0 })
+    }
+
+    /// Goes on where `before` has ended: whoever reads both, one behind the other, misses no packet, and sees that the
+    /// program is another if it is.
+    #[must_use]
+    pub fn following(mut self, before: &Self) -> Self {
+        self.counters = before.counters;
+        let is_same = (self.video, self.audio) == (before.video, before.audio);
+        self.version = if is_same { before.version } else { (before.version + 1) & 0x1f };
+        self
     }
 
     /// Whether the program has such a stream.
@@ -89,8 +101,8 @@ impl Muxer {
         // Behind the length: 5 bytes of header, the body, 4 of checksum.
         section.put_u16(0xb000 | (body.len() + 9) as u16);
         section.put_u16(id);
-        // Version 0, valid now, section 0 of 0.
-        section.put_slice(&[0xc1, 0, 0]);
+        // Valid now, section 0 of 0.
+        section.put_slice(&[0xc1 | (self.version << 1), 0, 0]);
         section.put_slice(body);
         let checksum = crc(&section);
         section.put_u32(checksum);

@@ -92,6 +92,28 @@ fn tables_list_both_streams_and_their_checksums_hold() {
 }
 
 #[test]
+fn a_program_that_follows_another_counts_on_and_is_known_by_its_version() {
+    let mut out = BytesMut::new();
+    let mut demux = Demux::default();
+    let mut before: Option<Muxer> = None;
+    for (n, (audio, version)) in (0..).zip([(Kind::Aac, 0), (Kind::Aac, 0), (Kind::Mp3, 1), (Kind::Aac, 2)]) {
+        let mut muxer = Muxer::new(Some(Kind::H264), Some(audio)).unwrap();
+        if let Some(before) = &before {
+            muxer = muxer.following(before);
+        }
+        muxer.tables(&mut out);
+        muxer.frame(Medium::Video, true, n, n, &[0; 1000], &mut out);
+        muxer.frame(Medium::Audio, true, n, n, &[0; 100], &mut out);
+        // The demuxer sees to the counters.
+        demux.push(&out.split());
+        for pid in [0, 0x1000] {
+            assert_eq!(demux.sections[&pid][5], 0xc1 | (version << 1));
+        }
+        before = Some(muxer);
+    }
+}
+
+#[test]
 fn frames_of_every_length_come_out_whole() {
     let mut muxer = Muxer::new(Some(Kind::H264), Some(Kind::Aac)).unwrap();
     let mut demux = Demux::default();
