@@ -58,6 +58,26 @@ export function publishRemuxed(name, url, what) {
   return remux;
 }
 
+/**
+ * Publishes pictures that change their size, and say so in parameter sets before key frames alone: one encoder after the
+ * other, and a program that passes on what they make and knows the record of the first. `sizes` are such, each with its
+ * seconds.
+ */
+export function publishInBand(name, url, video, sizes) {
+  const remux = new Child(`remux-${name}`, PYTHON, [join(HERE, "python/remux.py"), url, "mpegts"]);
+  const encodeNext = ([next, ...others], from) => {
+    if (!next) return remux.child.stdin.end();
+    const [size, seconds] = next;
+    const picture = ["-re", "-f", "lavfi", "-i", `testsrc2=size=${size}:rate=25`, "-t", `${seconds}`];
+    const output = ["-output_ts_offset", `${from}`, "-mpegts_flags", "+initial_discontinuity", "-f", "mpegts", "-"];
+    const encoder = new Ffmpeg(`encode-${name}-${size}`, ["-loglevel", "error", ...picture, ...video, ...output]);
+    encoder.child.stdout.pipe(remux.child.stdin, { end: false });
+    encoder.child.stdout.on("end", () => encodeNext(others, from + seconds));
+  };
+  encodeNext(sizes, 0);
+  return remux;
+}
+
 const YUV = ["-pix_fmt", "yuv420p", "-g", "25"];
 /** With B-frames, and a key frame each second, like all of them. */
 export const H264 = ["-c:v", "libx264", "-preset", "ultrafast", "-x264-params", "bframes=2:b-adapt=0", ...YUV];
@@ -81,16 +101,16 @@ export class Watcher {
   came = [];
   #lines = "";
 
-  constructor(name, url, { python = false, input = [], from } = {}) {
+  constructor(name, url, { python = false, input = [], program, from } = {}) {
     this.name = name;
-    this.process = python ? this.#python(url) : this.#ffmpeg(url, input, from);
+    this.process = python ? this.#python(url) : this.#ffmpeg(url, input, program, from);
     this.process.record().child.stdout.on("data", (data) => this.#read(data));
   }
 
-  #ffmpeg(url, input, from) {
+  #ffmpeg(url, input, program, from) {
     const copies = ["-map", "0", "-c", "copy", "-flush_packets", "1", "-f", "framecrc", "pipe:1"];
     const args = ["-loglevel", "warning", "-xerror", "-copyts", ...input, "-i", url, ...copies, "-map", "0", "-f", "null", "-"];
-    return new Ffmpeg(`watch-${this.name}`, args, NEWER, from);
+    return new Ffmpeg(`watch-${this.name}`, args, program, from);
   }
 
   #python(url) {
@@ -154,6 +174,41 @@ export class Watcher {
 
   stop() {
     return this.process.kill();
+  }
+}
+
+/** Decodes pictures, and tells how many there were of each size, in order. */
+export class Sizes {
+  /** `[size, pictures]`, one after the other. */
+  seen = [];
+  #lines = "";
+
+  constructor(name, url, input = []) {
+    this.name = name;
+    const args = ["-nostats", "-xerror", ...input, "-i", url, "-map", "0:v", "-vf", "showinfo", "-f", "null", "-"];
+    this.process = new Ffmpeg(`sizes-${name}`, args);
+    this.process.child.stderr.on("data", (data) => this.#read(data));
+  }
+
+  #read(data) {
+    const lines = (this.#lines + data).split("\n");
+    this.#lines = lines.pop();
+    for (const line of lines) {
+      const [, size] = /showinfo.* s:(\d+x\d+) /.exec(line) ?? [];
+      if (!size) continue;
+      if (this.seen.at(-1)?.[0] !== size) this.seen.push([size, 0]);
+      this.seen.at(-1)[1] += 1;
+    }
+  }
+
+  /** Waits for so many pictures of a size. */
+  shows(size, count) {
+    return until(`${this.name} to show ${count} pictures of ${size}`, () => {
+      const [now, pictures] = this.seen.at(-1) ?? [];
+      if (now === size && pictures >= count) return true;
+      if (this.process.exit) throw new Error(`it ended: ${this.process.said.slice(-500)}`);
+      throw new Error(JSON.stringify(this.seen));
+    });
   }
 }
 

@@ -1,4 +1,5 @@
-"""Takes the packets of a NUT stream on its standard input and publishes them in FLV, with the FFmpeg of PyAV.
+"""Takes the packets of a stream on its standard input, NUT unless another is named, and publishes them in FLV, with the
+FFmpeg of PyAV.
 
 That is newer than the ones that come as programs, and can put Opus into FLV (enhanced RTMP v2).
 """
@@ -10,8 +11,8 @@ import av
 av.logging.set_level(av.logging.ERROR)
 
 
-def main(url):
-    with av.open(sys.stdin.buffer, format="nut") as given, av.open(url, "w", format="flv") as out:
+def main(url, form="nut"):
+    with av.open(sys.stdin.buffer, format=form) as given, av.open(url, "w", format="flv") as out:
         into = {stream.index: out.add_stream_from_template(stream, opaque=True) for stream in given.streams}
         for packet in given.demux():
             # The last one of each stream is empty.

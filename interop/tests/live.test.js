@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { AAC, H264, H264_IN_ORDER, Watcher, publish, steps } from "../harness/ffmpeg.js";
+import { AAC, H264, H264_IN_ORDER, H265_IN_ORDER, Sizes, Watcher, publish, publishInBand, steps } from "../harness/ffmpeg.js";
 import { liveServer, stopAll } from "../harness/live.js";
 import { until } from "../harness/until.js";
 
@@ -93,6 +93,32 @@ describe("live", { concurrency: true }, () => {
     watchers.forEach(unbroken);
     await stop(watchers);
   });
+
+  for (const [name, video] of [["h264", H264_IN_ORDER], ["h265", H265_IN_ORDER]]) {
+    test(`pictures whose size changes inside the stream alone are played on, and by those who come later (${name})`, async () => {
+      const [small, large] = ["128x72", "192x108"];
+      const server = await liveServer(`in-band-${name}`, "  hls: { segment: 1s, max_segment: 3s, window: 30 }\n");
+      publishInBand(`in-band-${name}`, server.rtmp("demo"), video, [[small, 8], [large, 150]]);
+      await server.plays("demo");
+      const tagged = { rtmp: server.rtmp("demo?latency=0"), flv: `${server.flv("demo")}?latency=0` };
+      const cut = { ts: server.hls("demo", "ts.m3u8"), fmp4: server.hls("demo", "fmp4.m3u8") };
+      const play = (when, ways, input) => Object.entries(ways).map(([way, url]) => new Sizes(`${name}-${way}-${when}`, url, input));
+      const early = play("early", tagged);
+      await Promise.all([server.cuts("demo", "ts.m3u8"), server.cuts("demo", "fmp4.m3u8")]);
+      early.push(...play("early", cut, ["-max_reload", "1000"]));
+      await Promise.all(early.map((player) => player.shows(large, 25)));
+      for (const { name, seen } of early) assert.deepEqual(seen.map(([size]) => size), [small, large], name);
+      for (const url of Object.values(cut)) {
+        const list = await (await fetch(url)).text();
+        assert.equal(list.match(/^#EXT-X-DISCONTINUITY$/gm)?.length, 1, list);
+        assert.equal(list.match(/^#EXT-X-MAP:/gm)?.length ?? 0, url === cut.ts ? 0 : 2, list);
+      }
+      const late = play("late", tagged);
+      await Promise.all(late.map((player) => player.shows(large, 25)));
+      for (const { name, seen } of late) assert.equal(seen.length, 1, `${name}: ${seen}`);
+      await Promise.all([...early, ...late].map(({ process }) => process.kill()));
+    });
+  }
 
   test("players stopped for 10 s come back to the live edge, and another notices nothing", async (context) => {
     // More than sockets can hold.
