@@ -21,6 +21,8 @@ mod credentials;
 mod demux;
 mod dtls;
 mod event;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod ice;
 mod sctp;
 #[cfg(test)]

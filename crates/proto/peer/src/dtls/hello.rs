@@ -14,6 +14,7 @@ const RECORD_HEADER: usize = 13;
 /// Handshake header, RFC 6347 section 4.2.2.
 const HANDSHAKE_HEADER: usize = 12;
 /// Record content type, RFC 5246 section 6.2.1.
+const CONTENT_ALERT: u8 = 21;
 const CONTENT_HANDSHAKE: u8 = 22;
 /// Handshake message type, RFC 5246 section 7.4.
 const CLIENT_HELLO: u8 = 1;
@@ -35,9 +36,8 @@ const P256: u16 = 23;
 const ECDSA_SHA256: u16 = 0x0403;
 /// ECDHE with ECDSA and AES-128-GCM.
 const SUITE_PLAIN: u16 = 0xc02b;
-/// DHE with RSA and AES-GCM, RFC 5288. OpenSSL offers them unless it is told not to; libwebrtc, Firefox since it has
-/// DTLS 1.3, and pion do not know them.
-const SUITES_DHE_RSA: [u16; 2] = [0x009e, 0x009f];
+/// Stands for an empty [`RENEGOTIATION_INFO`], RFC 5746 section 3.3.
+const SUITE_RENEGOTIATION: u16 = 0x00ff;
 /// Extension, RFC 8446 section 4.2.1.
 const SUPPORTED_VERSIONS: u16 = 43;
 /// DTLS 1.2 on the wire, RFC 6347 section 4.1.
@@ -47,6 +47,10 @@ const DTLS_1_3: u16 = 0xfefc;
 /// The DTLS library's suites for 1.2: ECDHE with ECDSA and AES-128-GCM, AES-256-GCM or ChaCha20-Poly1305.
 const SUITES_1_2: [u16; 3] = [0xc02b, 0xc02c, 0xcca9];
 
+/// Fatal alerts, RFC 5246 section 7.2.
+const ALERT_HANDSHAKE_FAILURE: u8 = 40;
+const ALERT_PROTOCOL_VERSION: u8 = 70;
+
 /// Ours, best first.
 const PROFILES: [srtp::Profile; 3] =
     [srtp::Profile::AeadAes256Gcm, srtp::Profile::AeadAes128Gcm, srtp::Profile::Aes128CmSha1_80];
@@ -54,10 +58,24 @@ const PROFILES: [srtp::Profile; 3] =
 /// How to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Version {
+    /// DTLS 1.2 by the library, for clients that lack what `plain12` has.
     V12,
     V13,
     /// DTLS 1.2 by `plain12`, which takes RSA certificates.
     Plain12,
+}
+
+/// There is no common way: the alert that says which kind is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NoWay(u8);
+
+impl NoWay {
+    /// The alert as a datagram.
+    pub(super) fn datagram(self) -> Vec<u8> {
+        // Fatal, in the first record of epoch 0.
+        let [v0, v1] = DTLS_1_2.to_be_bytes();
+        vec![CONTENT_ALERT, v0, v1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, self.0]
+    }
 }
 
 /// A ClientHello on its way in.
@@ -81,6 +99,9 @@ pub(super) struct Client {
     pub(super) body: Vec<u8>,
     /// The best one that both have.
     pub(super) profile: Option<srtp::Profile>,
+    /// It has said [`RENEGOTIATION_INFO`] and [`EC_POINT_FORMATS`]: no server says what its client has not.
+    pub(super) renegotiation_info: bool,
+    pub(super) point_formats: bool,
 }
 
 /// What a ClientHello offers, as far as the choice of version goes.
@@ -90,9 +111,13 @@ pub(super) struct Offer {
     pub(super) v13: bool,
     /// In the client's order.
     pub(super) profiles: Vec<srtp::Profile>,
-    /// Made by OpenSSL, whose users have RSA certificates (GStreamer makes one by default), and with all that
-    /// `plain12` needs. Which kind a client's certificate is, it does not say before it is asked for it.
-    pub(super) plain: bool,
+    /// A suite that the library has for 1.2.
+    usable: bool,
+    /// All that `plain12` needs: its suite, group and signature, and the extended master secret. Which kind a client's
+    /// certificate is, it does not say before it is asked for it: all who can get what takes either kind.
+    plain: bool,
+    renegotiation_info: bool,
+    point_formats: bool,
 }
 
 impl Reassembly {
@@ -112,6 +137,8 @@ impl Reassembly {
                         random: random.ok_or(Reject::Malformed)?,
                         profile: PROFILES.into_iter().find(|p| offer.profiles.contains(p)),
                         body: body.to_vec(),
+                        renegotiation_info: offer.renegotiation_info,
+                        point_formats: offer.point_formats,
                     };
                     return Ok(Some(Hello { datagram: rebuild(body), offer, client }));
                 }
@@ -209,35 +236,40 @@ impl Offer {
                 SUPPORTED_GROUPS => has[0] = pairs(data.vector(2)?).any(|group| group == P256),
                 SIGNATURE_ALGORITHMS => has[1] = pairs(data.vector(2)?).any(|a| a == ECDSA_SHA256),
                 EXTENDED_MASTER_SECRET => has[2] = true,
+                RENEGOTIATION_INFO => offer.renegotiation_info = true,
+                EC_POINT_FORMATS => offer.point_formats = true,
                 _ => {}
             }
         }
         let offers = |wanted: &[u16]| pairs(suites).any(|suite| wanted.contains(&suite));
-        offer.plain = has == [true; 3] && offers(&[SUITE_PLAIN]) && offers(&SUITES_DHE_RSA);
-        let usable = pairs(suites).any(|suite| SUITES_1_2.contains(&suite));
+        offer.plain = has == [true; 3] && offers(&[SUITE_PLAIN]);
+        offer.usable = offers(&SUITES_1_2);
+        offer.renegotiation_info |= offers(&[SUITE_RENEGOTIATION]);
         match versions {
             Some(list) => {
-                offer.v12 = usable && pairs(list).any(|v| v == DTLS_1_2);
+                offer.v12 = pairs(list).any(|v| v == DTLS_1_2);
                 offer.v13 = pairs(list).any(|v| v == DTLS_1_3);
             }
-            None => offer.v12 = usable && legacy == usize::from(DTLS_1_2),
+            None => offer.v12 = legacy == usize::from(DTLS_1_2),
         }
         Some(offer)
     }
 
-    /// How to answer; `None` if there is no common one.
-    pub(super) fn choose(&self, ours: DtlsVersions) -> Option<Version> {
-        let v12 = self.v12 && ours != DtlsVersions::Only13;
+    /// How to answer.
+    pub(super) fn choose(&self, ours: DtlsVersions) -> Result<Version, NoWay> {
+        let says12 = self.v12 && ours != DtlsVersions::Only13;
+        let v12 = says12 && (self.usable || self.plain);
         let v13 = self.v13 && ours != DtlsVersions::Only12;
+        let by_12 = if self.plain { Version::Plain12 } else { Version::V12 };
         match (v12, v13) {
-            (false, false) => None,
-            (true, false) if self.plain => Some(Version::Plain12),
-            (true, false) => Some(Version::V12),
-            (false, true) => Some(Version::V13),
+            (false, false) if says12 => Err(NoWay(ALERT_HANDSHAKE_FAILURE)),
+            (false, false) => Err(NoWay(ALERT_PROTOCOL_VERSION)),
+            (true, false) => Ok(by_12),
+            (false, true) => Ok(Version::V13),
             (true, true) => {
                 let first_is_aead = self.profiles.first().is_some_and(|p| p.is_aead());
                 let any_is_aead = self.profiles.iter().any(|p| p.is_aead());
-                Some(if any_is_aead && !first_is_aead { Version::V12 } else { Version::V13 })
+                Ok(if any_is_aead && !first_is_aead { by_12 } else { Version::V13 })
             }
         }
     }

@@ -132,9 +132,14 @@ impl Dtls {
             State::Idle | State::Client | State::Over => return Err(Reject::Unexpected),
             State::Hello(reassembly) => {
                 let Some(hello) = reassembly.take(datagram)? else { return Ok(()) };
-                let Some(version) = hello.offer.choose(self.versions) else {
-                    self.end(FailReason::Dtls);
-                    return Err(Reject::Unexpected);
+                let version = match hello.offer.choose(self.versions) {
+                    Ok(version) => version,
+                    Err(no_way) => {
+                        // Else the client would ask until its patience ends, and not know why.
+                        self.out.push_back(no_way.datagram());
+                        self.end(FailReason::Dtls);
+                        return Ok(());
+                    }
                 };
                 let Ok((mut session, answered)) = Session::server(now, &self.certificate, version, &hello)
                 else {

@@ -4,7 +4,7 @@ use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
-use super::hello::{Hello, Reassembly, Version, is_server_hello};
+use super::hello::{Hello, NoWay, Reassembly, Version, is_server_hello};
 use super::*;
 use crate::testbed::{certificate, start};
 
@@ -24,24 +24,114 @@ fn words(words: &[u16]) -> Vec<u8> {
 
 /// A ClientHello's body, laid out after RFC 5246 section 7.4.1.2 and RFC 6347 section 4.2.1.
 fn body(versions: &[u16], profiles: &[u16], padding: usize) -> Vec<u8> {
-    let mut extensions = Vec::new();
     // Extension 21 pads (RFC 7685); it stands for the key shares of a browser.
-    let padding = vec![0; padding];
-    let mut srtp = vector(2, &words(profiles));
-    srtp.push(0);
-    for (kind, data) in [(21, padding), (43, vector(1, &words(versions))), (14, srtp)] {
-        if kind != 43 || !versions.is_empty() {
-            extensions.extend_from_slice(&words(&[kind]));
-            extensions.extend_from_slice(&vector(2, &data));
-        }
+    let mut extensions = vec![(21, vec![0; padding])];
+    if !versions.is_empty() {
+        extensions.push((43, vector(1, &words(versions))));
     }
+    extensions.push((14, [vector(2, &words(profiles)), vec![0]].concat()));
+    body_of(&[0x1301, 0xc02b], &extensions)
+}
+
+fn body_of(suites: &[u16], extensions: &[(u16, Vec<u8>)]) -> Vec<u8> {
     let mut out = words(&[0xfefd]);
     out.extend_from_slice(&[7; 32]);
     out.extend_from_slice(&[0, 0]);
-    out.extend_from_slice(&vector(2, &words(&[0x1301, 0xc02b])));
+    out.extend_from_slice(&vector(2, &words(suites)));
     out.extend_from_slice(&[1, 0]);
-    out.extend_from_slice(&vector(2, &extensions));
+    let extension = |(kind, data): &(u16, Vec<u8>)| [words(&[*kind]), vector(2, data)].concat();
+    out.extend_from_slice(&vector(2, &extensions.iter().flat_map(extension).collect::<Vec<u8>>()));
     out
+}
+
+/// What a client of DTLS 1.2 says.
+#[derive(Clone)]
+struct Offers {
+    suites: Vec<u16>,
+    groups: Vec<u16>,
+    signatures: Vec<u16>,
+    extended_master_secret: bool,
+    versions: Vec<u16>,
+    profiles: Vec<u16>,
+}
+
+impl Offers {
+    /// As OpenSSL 3.0 has them, cut to what counts: x25519 and P-256, ECDSA and RSA.
+    fn openssl() -> Self {
+        Self {
+            suites: vec![0xc02c, 0xc030, 0x009f, 0xc02b, 0xc02f, 0x009e, 0x00ff],
+            groups: vec![29, 23],
+            signatures: vec![0x0403, 0x0804, 0x0401],
+            extended_master_secret: true,
+            versions: Vec::new(),
+            profiles: vec![GCM_128, CM],
+        }
+    }
+
+    fn body(&self) -> Vec<u8> {
+        let mut extensions = vec![
+            (10, vector(2, &words(&self.groups))),
+            (13, vector(2, &words(&self.signatures))),
+            (14, [vector(2, &words(&self.profiles)), vec![0]].concat()),
+        ];
+        if self.extended_master_secret {
+            extensions.push((23, Vec::new()));
+        }
+        if !self.versions.is_empty() {
+            extensions.push((43, vector(1, &words(&self.versions))));
+        }
+        body_of(&self.suites, &extensions)
+    }
+
+    fn answered(&self) -> Result<Version, NoWay> {
+        let body = self.body();
+        put_together(&[fragment(&body, 0, body.len())]).unwrap().offer.choose(DtlsVersions::Any)
+    }
+}
+
+#[test]
+fn a_client_of_1_2_may_have_an_rsa_certificate_if_it_has_the_suite_the_group_and_the_signature() {
+    let offers = Offers::openssl();
+    assert_eq!(offers.answered(), Ok(Version::Plain12));
+    // Chromium 156: both versions, and AES-CM first.
+    let both = vec![0xfefc, 0xfefd];
+    let chromium = Offers {
+        suites: vec![0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xcca9, 0xcca8],
+        versions: both.clone(),
+        profiles: vec![CM, GCM_256, GCM_128],
+        ..offers.clone()
+    };
+    assert_eq!(chromium.answered(), Ok(Version::Plain12));
+    // What is gained by 1.3 is not given up for a kind of certificate that hardly anybody has.
+    let firefox = Offers { profiles: vec![GCM_128, GCM_256, CM], ..chromium };
+    assert_eq!(firefox.answered(), Ok(Version::V13));
+    // The library has other suites, groups and signatures.
+    for (what, offers) in [
+        ("no such suite", Offers { suites: vec![0xc02c], ..offers.clone() }),
+        ("no P-256", Offers { groups: vec![24], ..offers.clone() }),
+        ("no ECDSA with SHA-256", Offers { signatures: vec![0x0503], ..offers.clone() }),
+        ("no extended master secret", Offers { extended_master_secret: false, ..offers.clone() }),
+    ] {
+        assert_eq!(offers.answered(), Ok(Version::V12), "{what}");
+    }
+    let rsa_alone = Offers { suites: vec![0x009e, 0x009f, 0xc02f, 0xc030], ..offers.clone() };
+    assert_eq!(rsa_alone.answered().unwrap_err().datagram()[13..], [2, 40], "fatal handshake_failure");
+    let old = Offers { versions: vec![0xfeff], ..offers };
+    let alert = old.answered().unwrap_err().datagram();
+    assert_eq!(alert, [21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 70], "fatal protocol_version");
+    assert!(record::is_framed(&alert));
+}
+
+#[test]
+fn what_a_client_said_of_renegotiation_and_points_is_known() {
+    let said = |suites: &[u16], extensions: &[(u16, Vec<u8>)]| {
+        let body = body_of(suites, extensions);
+        let client = put_together(&[fragment(&body, 0, body.len())]).unwrap().client;
+        (client.renegotiation_info, client.point_formats)
+    };
+    assert_eq!(said(&[0xc02b], &[]), (false, false));
+    assert_eq!(said(&[0xc02b, 0x00ff], &[(11, vec![1, 0])]), (true, true));
+    assert_eq!(said(&[0xc02b], &[(0xff01, vec![0])]), (true, false));
 }
 
 /// A body cut into datagrams at the given places.
@@ -96,17 +186,17 @@ fn the_version_that_gives_gcm_is_chosen() {
         (&[0xfeff], &[CM], None),
     ] {
         let hello = put_together(&cut(&body(versions, profiles, 0), &[])).unwrap();
-        assert_eq!(hello.offer.choose(DtlsVersions::Any), expected, "{versions:x?} {profiles:x?}");
+        assert_eq!(hello.offer.choose(DtlsVersions::Any).ok(), expected, "{versions:x?} {profiles:x?}");
     }
 }
 
 #[test]
 fn a_version_may_be_forbidden() {
     let hello = put_together(&cut(&body(&[0xfefc, 0xfefd], &[CM, GCM_256], 0), &[])).unwrap();
-    assert_eq!(hello.offer.choose(DtlsVersions::Only13), Some(Version::V13));
-    assert_eq!(hello.offer.choose(DtlsVersions::Only12), Some(Version::V12));
+    assert_eq!(hello.offer.choose(DtlsVersions::Only13), Ok(Version::V13));
+    assert_eq!(hello.offer.choose(DtlsVersions::Only12), Ok(Version::V12));
     let old = put_together(&cut(&body(&[], &[CM], 0), &[])).unwrap();
-    assert_eq!(old.offer.choose(DtlsVersions::Only13), None);
+    assert_eq!(old.offer.choose(DtlsVersions::Only13).ok(), None);
 }
 
 #[test]
@@ -230,11 +320,14 @@ fn nothing_is_allocated_before_a_description() {
 }
 
 #[test]
-fn an_offer_without_common_version_ends_the_association() {
+fn an_offer_without_common_version_is_answered_with_an_alert_and_ends_the_association() {
     let mut dtls = Dtls::new(certificate(0).clone(), DtlsVersions::Any);
     dtls.set_remote(DtlsRole::Server, &[certificate(1).fingerprint()]);
     let body = body(&[0xfeff], &[GCM_256], 0);
-    assert_eq!(dtls.handle(start(), &fragment(&body, 0, body.len())), Err(Reject::Unexpected));
+    assert_eq!(dtls.handle(start(), &fragment(&body, 0, body.len())), Ok(()));
+    let mut buf = [0; 100];
+    assert_eq!(dtls.poll_transmit(&mut buf), Some(15));
+    assert_eq!(buf[..3], [21, 0xfe, 0xfd], "an alert");
     assert!(matches!(dtls.poll_notice(), Some(Notice::Over(FailReason::Dtls))));
     assert!(dtls.poll_notice().is_none() && dtls.poll_timeout().is_none());
 }

@@ -33,9 +33,12 @@ const HANDSHAKE_HEADER: usize = 12;
 const SUITE: [u8; 2] = [0xc0, 0x2b];
 /// `secp256r1` as a named curve, RFC 8422 section 5.4.
 const NAMED_P256: [u8; 3] = [3, 0, 23];
-/// `rsa_pkcs1_sha256`, `ecdsa_secp256r1_sha256`, RFC 8446 section 4.2.3.
+/// Hash and signature, RFC 5246 section 7.4.1.4.1.
 pub(super) const RSA_SHA256: [u8; 2] = [4, 1];
+pub(super) const RSA_SHA384: [u8; 2] = [5, 1];
+pub(super) const RSA_SHA512: [u8; 2] = [6, 1];
 pub(super) const ECDSA_SHA256: [u8; 2] = [4, 3];
+pub(super) const ECDSA_SHA384: [u8; 2] = [5, 3];
 /// The longest message taken, bytes: a chain of RSA certificates.
 const MAX_MESSAGE: usize = 16 << 10;
 /// Messages on their way in at once: what a client's flight has.
@@ -104,10 +107,14 @@ pub(super) fn server_hello(random: &[u8; RANDOM], client: &Client) -> Vec<u8> {
         extensions.extend_from_slice(data);
     };
     // RFC 5746 section 3.6: clients hang up on servers that do not say it.
-    extension(RENEGOTIATION_INFO, &[0]);
+    if client.renegotiation_info {
+        extension(RENEGOTIATION_INFO, &[0]);
+    }
     extension(EXTENDED_MASTER_SECRET, &[]);
     // RFC 8422 section 5.2: uncompressed.
-    extension(EC_POINT_FORMATS, &[1, 0]);
+    if client.point_formats {
+        extension(EC_POINT_FORMATS, &[1, 0]);
+    }
     if let Some(profile) = client.profile {
         let [high, low] = profile.id().to_be_bytes();
         // RFC 5764 section 4.1.1: one profile, no MKI.
@@ -138,7 +145,8 @@ pub(super) fn server_key_exchange(share: &[u8]) -> Vec<u8> {
 
 /// RFC 5246 section 7.4.4: `rsa_sign` and `ecdsa_sign`; the authorities do not matter.
 pub(super) fn certificate_request() -> Vec<u8> {
-    [&[2, 1, 64, 0, 4][..], &RSA_SHA256, &ECDSA_SHA256, &[0, 0]].concat()
+    let algorithms = [ECDSA_SHA256, RSA_SHA256, ECDSA_SHA384, RSA_SHA384, RSA_SHA512].concat();
+    [&[2, 1, 64][..], &length16(&algorithms), &algorithms, &[0, 0]].concat()
 }
 
 /// A signature with its algorithm, RFC 5246 section 4.7.

@@ -5,11 +5,16 @@
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, RSA_PKCS1_2048_8192_SHA256,
-    UnparsedPublicKey,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA384_ASN1, ECDSA_P384_SHA256_ASN1,
+    ECDSA_P384_SHA384_ASN1, EcdsaKeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
+    RSA_PKCS1_2048_8192_SHA512, UnparsedPublicKey, VerificationAlgorithm,
 };
 
-use super::message::{ECDSA_SHA256, RSA_SHA256, read_signed, signed};
+use super::message::{ECDSA_SHA256, ECDSA_SHA384, RSA_SHA256, RSA_SHA384, RSA_SHA512, read_signed, signed};
+
+/// Bytes of an uncompressed point, SEC 1 section 2.3.3.
+const P256_POINT: usize = 65;
+const P384_POINT: usize = 97;
 
 /// DER tags, X.690 section 8.
 const INTEGER: u8 = 0x02;
@@ -30,16 +35,18 @@ pub(super) fn is_proof(certificate: &[u8], transcript: &[u8], body: &[u8]) -> bo
     let (Some(key), Some((algorithm, signature))) = (PublicKey::of(certificate), read_signed(body)) else {
         return false;
     };
-    let verified = match algorithm {
-        RSA_SHA256 => {
-            UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.info).verify(transcript, signature)
-        }
-        ECDSA_SHA256 => {
-            UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key.bits).verify(transcript, signature)
-        }
+    // In TLS 1.2 the algorithm says the hash, and the key the curve (RFC 8422 section 5.3).
+    let (verification, bytes): (&'static dyn VerificationAlgorithm, _) = match (algorithm, key.bits.len()) {
+        (RSA_SHA256, _) => (&RSA_PKCS1_2048_8192_SHA256, key.info),
+        (RSA_SHA384, _) => (&RSA_PKCS1_2048_8192_SHA384, key.info),
+        (RSA_SHA512, _) => (&RSA_PKCS1_2048_8192_SHA512, key.info),
+        (ECDSA_SHA256, P256_POINT) => (&ECDSA_P256_SHA256_ASN1, key.bits),
+        (ECDSA_SHA384, P256_POINT) => (&ECDSA_P256_SHA384_ASN1, key.bits),
+        (ECDSA_SHA256, P384_POINT) => (&ECDSA_P384_SHA256_ASN1, key.bits),
+        (ECDSA_SHA384, P384_POINT) => (&ECDSA_P384_SHA384_ASN1, key.bits),
         _ => return false,
     };
-    verified.is_ok()
+    UnparsedPublicKey::new(verification, bytes).verify(transcript, signature).is_ok()
 }
 
 /// The public key of a certificate.

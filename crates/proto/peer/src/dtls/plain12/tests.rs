@@ -14,6 +14,12 @@ use crate::testbed::{certificate, start};
 const RSA_CERTIFICATE: &[u8] = include_bytes!("../../../testdata/rsa-2048.der");
 const RSA_SIGNATURE: &[u8] = include_bytes!("../../../testdata/rsa-2048.sig");
 const SIGNED: &[u8] = b"what was said until then";
+/// The same of `openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-384`, signed with SHA-256 and with SHA-384.
+const P384_CERTIFICATE: &[u8] = include_bytes!("../../../testdata/p-384.der");
+const P384_SIGNATURES: [&[u8]; 2] = [
+    include_bytes!("../../../testdata/p-384-sha256.sig"),
+    include_bytes!("../../../testdata/p-384-sha384.sig"),
+];
 
 /// What one end has told.
 #[derive(Default)]
@@ -259,6 +265,17 @@ fn a_proof_is_by_the_key_of_the_certificate_over_what_was_said() {
     }
     for end in 0..body.len() {
         assert!(!proof::is_proof(RSA_CERTIFICATE, SIGNED, &body[..end]));
+    }
+    let [sha256, sha384] = P384_SIGNATURES;
+    for (algorithm, signature, is_proof) in [
+        (message::ECDSA_SHA256, sha256, true),
+        (message::ECDSA_SHA384, sha384, true),
+        (message::ECDSA_SHA256, sha384, false),
+        (message::RSA_SHA256, sha256, false),
+        ([6, 3], sha384, false),
+    ] {
+        let body = message::signed(algorithm, signature);
+        assert_eq!(proof::is_proof(P384_CERTIFICATE, SIGNED, &body), is_proof, "{algorithm:?}");
     }
     let own = certificate(0).pair();
     let signed = proof::sign(&own.private_key, SIGNED).unwrap();
