@@ -8,13 +8,15 @@ import { connect } from "node:net";
 import { it } from "node:test";
 import { AddTrackRequest, DisconnectReason, LeaveRequest_Action, SignalRequest, TrackType } from "@livekit/protocol";
 import { AccessToken } from "livekit-server-sdk";
+import { Door } from "../harness/dtls.js";
 import { freeTcpPort } from "../harness/server.js";
 import { Signal } from "../harness/signal.js";
 import { freshRoom, setUp } from "../harness/suite.js";
 import { until } from "../harness/until.js";
 
 const metricsPort = await freeTcpPort();
-const suite = setUp("hostile", { config: `prometheus: { port: ${metricsPort} }` });
+const relayPort = await freeTcpPort();
+const suite = setUp("hostile", { config: `prometheus: { port: ${metricsPort} }\nturn: { enabled: true, udp_port: ${relayPort}, relay_range_start: 43000, relay_range_end: 43099 }` });
 
 const FLOOD = 3000;
 /** How long a picture may stand still while the machine is also busy attacking, in milliseconds. */
@@ -183,10 +185,10 @@ async function wildData(room) {
 }
 
 /** Datagrams to the media port, a few at a time: a real flood is lost in the kernel before the server sees it. */
-async function flood(make) {
+async function flood(make, port = suite.server.udpPort) {
   const socket = createSocket("udp4");
   for (let n = 0; n < FLOOD; n += 1) {
-    await new Promise((sent, failed) => socket.send(make(n), suite.server.udpPort, "127.0.0.1", (e) => (e ? failed(e) : sent())));
+    await new Promise((sent, failed) => socket.send(make(n), port, "127.0.0.1", (e) => (e ? failed(e) : sent())));
   }
   socket.close();
 }
@@ -214,6 +216,31 @@ function rtp(n) {
 /** A DTLS record that begins a handshake (RFC 6347 section 4.1) and ends in noise. */
 const clientHello = (n) => Buffer.concat([Buffer.from([22, 254, 253, 0, 0, 0, 0, 0, 0, n >> 8, n & 255, 0, 100, 1]), randomBytes(99)]);
 
+/** A TURN message (RFC 8656 section 17) without credentials: requests of every method, Send indications, ChannelData. */
+function relayed(n) {
+  const bytes = Buffer.alloc(20 + (n % 3) * 8);
+  bytes.writeUInt16BE([0x0003, 0x0004, 0x0008, 0x0009, 0x0016, 0x4001][n % 6], 0);
+  bytes.writeUInt16BE(bytes.length - 20, 2);
+  bytes.writeUInt32BE(0x2112a442, 4);
+  randomBytes(12).copy(bytes, 8);
+  for (let at = 20; at < bytes.length; at += 8) Buffer.from([0x00, 0x12, 0x00, 0x04, 1, 2, 3, 4]).copy(bytes, at);
+  return bytes;
+}
+
+/** DTLS of somebody with a token, whose address has passed a check: all of it is read. */
+async function checkedHandshakes(room) {
+  const door = await Door.open(suite.server, "mallory-by-datagram", room, Array(32).fill("AB").join(":"));
+  const whole = (n) => {
+    // Pieces of hellos (RFC 6347 section 4.2.2) of every length, which never become one.
+    const [total, offset, body] = [1 + ((n * 37) % 9000), (n * 101) % 8000, randomBytes(n % 200)];
+    const message = Buffer.from([1, 0, total >> 8, total & 255, 0, 0, 0, offset >> 8, offset & 255, 0, 0, body.length]);
+    const record = Buffer.from([22, 254, 253, 0, 0, 0, 0, 0, 0, n >> 8, n & 255, 0, message.length + body.length]);
+    return Buffer.concat([record, message, body]);
+  };
+  for (let n = 0; n < FLOOD; n += 1) await door.send(n % 2 ? whole(n) : clientHello(n));
+  door.close();
+}
+
 const dropped = (reason) => `reason="${reason}"`;
 
 it("a call goes on undisturbed while others misbehave, and each is answered by name or dropped and counted", async () => {
@@ -235,6 +262,8 @@ it("a call goes on undisturbed while others misbehave, and each is answered by n
     ["STUN for nobody", () => counts(dropped("unknown_ufrag"), FLOOD / 10, () => flood(binding))],
     ["RTP of nobody's", () => counts(dropped("unknown_address"), FLOOD / 10, () => flood(rtp))],
     ["ClientHellos", () => counts(dropped("unknown_address"), FLOOD / 10, () => flood(clientHello))],
+    ["DTLS of a participant's", () => checkedHandshakes(room)],
+    ["TURN without credentials", () => counts('turn_refused_total{reason="unauthorized"', FLOOD / 10, () => flood(relayed, relayPort))],
     ["noise", () => counts(dropped("unclassified"), FLOOD / 100, () => flood((n) => randomBytes(1 + (n % 1400))))],
     ["silence", () => Promise.all(silent)],
   ];

@@ -331,6 +331,12 @@ impl Server {
 
     /// RFC 8656 section 11.2.
     fn on_send<'a>(&mut self, now: Instant, flow: Flow, message: &Message<'a>) -> Deed<'a> {
+        let known = |kind| matches!(kind, attribute::XOR_PEER_ADDRESS | attribute::DATA);
+        if message.attributes().any(|(kind, _)| kind < attribute::OPTIONAL && !known(kind)) {
+            // Nobody hears of it (RFC 8489 section 6.3.2): a datagram that must not be fragmented, above all.
+            self.counters.malformed += 1;
+            return Deed::Nothing;
+        }
         let peer = message.address(attribute::XOR_PEER_ADDRESS);
         let (Some(peer), Some(data)) = (peer, message.attribute(attribute::DATA)) else {
             self.counters.malformed += 1;

@@ -167,8 +167,12 @@ impl Server {
         out: &mut Vec<u8>,
     ) -> Result<Option<Request>, Refusal> {
         let Asked { message, flow, granted, username } = asked;
+        if self.allocations.get(&flow).is_some_and(|known| now.mono >= known.expires) {
+            // What has expired is gone, whether or not the clock has told it so already.
+            self.remove(flow);
+        }
         if let Some(known) = self.allocations.get(&flow) {
-            if known.transaction != message.transaction() || now.mono >= known.expires {
+            if known.transaction != message.transaction() {
                 return Err(MISMATCH);
             }
             write_allocated(known, now.mono, flow, message.has_fingerprint, out);

@@ -405,6 +405,40 @@ fn what_cannot_be_had_is_refused_by_its_code() {
 }
 
 #[test]
+fn an_indication_that_asks_for_what_is_not_known_goes_nowhere() {
+    let mut w = World::new(Config::default());
+    w.allocate(flow(1), &ada());
+    let to = peer("8.8.8.8:5000");
+    let permit: Attributes<'_> = &[(attribute::XOR_PEER_ADDRESS, &to)];
+    assert_eq!(w.ask(flow(1), &ada(), Method::CreatePermission, permit).code(), 0);
+    let mut out = Vec::new();
+    // DONT-FRAGMENT, and an attribute that may be ignored.
+    for (kind, passes) in [(0x001a, false), (0x8022, true)] {
+        let mut bytes = Vec::new();
+        Writer::new(&mut bytes, Method::Send, Class::Indication, [3; 12])
+            .address(attribute::XOR_PEER_ADDRESS, addr("8.8.8.8:5000"))
+            .attribute(attribute::DATA, b"x")
+            .attribute(kind, &[])
+            .finish(None, false);
+        assert_eq!(w.server.from_client(w.now, flow(1), &bytes, &mut out).is_relay(), passes, "{kind:x}");
+    }
+    assert_eq!(w.server.counters().malformed, 1);
+}
+
+#[test]
+fn what_has_expired_is_in_nobodys_way_before_the_clock_tells() {
+    let mut w = World::new(Config { per_user: 1, ..Config::default() });
+    w.allocate(flow(1), &ada());
+    let first = w.relay_of(flow(1));
+    // No timer fires in between.
+    w.now = w.now.after(Duration::from_secs(600));
+    let later = issue_for_key("key", "secret", "PA_ada", START + 900);
+    assert_eq!(w.allocate(flow(1), &later).code(), 0);
+    assert_eq!((w.server.poll_closed(), w.server.allocations()), (Some(first), 1));
+    assert_ne!(w.relay_of(flow(1)), first);
+}
+
+#[test]
 fn streams_get_padding() {
     let mut w = World::new(Config::default());
     let tcp = Flow { transport: Transport::Tcp, ..flow(1) };
