@@ -17,16 +17,16 @@ const FRAGMENT = { "content-type": "application/trickle-ice-sdpfrag" };
 const endpoint = () => `${suite.server.http}/whip/v1`;
 
 /** A publisher that is a page with a plain RTCPeerConnection, from another origin than the server's. */
-async function publish(identity, room, { layers, trickle = false, video = "VP8", size = SIZE } = {}) {
+async function publish(identity, room, { layers, trickle = false, video = "VP8", size = SIZE, rsa = false } = {}) {
   const someone = await suite.someone(identity);
   const token = await suite.server.token(identity, room);
   const url = endpoint();
-  const answered = await someone.page.evaluate(startWhip, { url, token, size, layers, trickle, video });
+  const answered = await someone.page.evaluate(startWhip, { url, token, size, layers, trickle, video, rsa });
   return { someone, token, resource: new URL(answered.location, url).href, ...answered };
 }
 
 /** Runs in the page. */
-async function startWhip({ url, token, size, layers, trickle, video }) {
+async function startWhip({ url, token, size, layers, trickle, video, rsa }) {
   const canvas = Object.assign(document.createElement("canvas"), size);
   const brush = canvas.getContext("2d");
   let shade = 0;
@@ -39,7 +39,9 @@ async function startWhip({ url, token, size, layers, trickle, video }) {
   const out = sound.createMediaStreamDestination();
   tone.connect(out);
   tone.start();
-  const pc = (window.whip = new RTCPeerConnection());
+  const kind = { name: "RSASSA-PKCS1-v1_5", modulusLength: 2048, publicExponent: new Uint8Array([1, 0, 1]), hash: "SHA-256" };
+  const certificates = rsa ? [await RTCPeerConnection.generateCertificate(kind)] : undefined;
+  const pc = (window.whip = new RTCPeerConnection({ certificates }));
   const stream = canvas.captureStream(15);
   pc.addTransceiver(out.stream.getAudioTracks()[0], { direction: "sendonly" });
   const camera = pc.addTransceiver(stream.getVideoTracks()[0], { direction: "sendonly", sendEncodings: layers });
@@ -125,6 +127,13 @@ describe("a page with a plain RTCPeerConnection", () => {
     await bob.sees("cam", "camera", LARGE);
   });
 
+  it("publishes with a certificate of RSA", async () => {
+    const room = freshRoom("rsa");
+    const [bob] = await suite.gather(room, ["bob"]);
+    await publish("cam", room, { rsa: true });
+    await bob.sees("cam", "camera", SIZE);
+  });
+
   it("trickles, and restarts ICE", async () => {
     const room = freshRoom("restart");
     const [bob] = await suite.gather(room, ["bob"]);
@@ -152,11 +161,57 @@ describe("a page with a plain RTCPeerConnection", () => {
   });
 });
 
+/** Runs in the page: a player that was there before anybody else. */
+async function playWhip({ url, token }) {
+  const pc = (window.whip = new RTCPeerConnection());
+  for (const kind of ["audio", "video"]) pc.addTransceiver(kind, { direction: "recvonly" });
+  await pc.setLocalDescription();
+  const headers = { "content-type": "application/sdp", authorization: `Bearer ${token}` };
+  const response = await fetch(url, { method: "POST", headers, body: pc.localDescription.sdp });
+  if (response.status !== 201) throw new Error(`${response.status} ${await response.text()}`);
+  await pc.setRemoteDescription({ type: "answer", sdp: await response.text() });
+  const video = (window.screened = Object.assign(document.createElement("video"), { autoplay: true }));
+  video.srcObject = new MediaStream(pc.getReceivers().map(({ track }) => track));
+  document.body.append(video);
+}
+
+/** Runs in the page: what has been played. */
+async function playedByWhip() {
+  const stats = [...(await window.whip.getStats()).values()].filter(({ type }) => type === "inbound-rtp");
+  const sum = (kind, what) => stats.filter((s) => s.kind === kind).reduce((all, s) => all + (s[what] ?? 0), 0);
+  return { width: window.screened.videoWidth, frames: sum("video", "framesDecoded"), sound: sum("audio", "totalAudioEnergy") };
+}
+
+describe("a page that plays over HTTP", () => {
+  it("gets the tracks that come after it, and those of who comes after that", async () => {
+    const room = freshRoom("later");
+    const viewer = await suite.someone("viewer");
+    await viewer.page.evaluate(playWhip, { url: endpoint(), token: await suite.server.token("viewer", room) });
+    const plays = (width, more) =>
+      until(`the viewer to play ${width} pixels and sound`, async () => {
+        const played = await viewer.page.evaluate(playedByWhip);
+        if (played.width === width && played.frames >= more.frames + 10 && played.sound > more.sound) return played;
+        throw new Error(JSON.stringify(played));
+      });
+    const first = await publish("first", room);
+    const before = await plays(SIZE.width, { frames: 0, sound: 0 });
+    await fetch(first.resource, { method: "DELETE", headers: { authorization: `Bearer ${first.token}` } });
+    await publish("second", room, { size: { width: 480, height: 270 } });
+    await plays(480, before);
+  });
+});
+
 describe("requests that are refused, by name", () => {
   const post = async (token, body, headers = OFFER) => {
     const given = token ? { ...headers, authorization: `Bearer ${token}` } : headers;
-    const response = await fetch(endpoint(), { method: "POST", headers: given, body });
-    return [response.status, await response.text()];
+    return told(await fetch(endpoint(), { method: "POST", headers: given, body }));
+  };
+  /** What went wrong, in the form of RFC 9457. */
+  const told = async (response) => {
+    assert.equal(response.headers.get("content-type"), "application/problem+json");
+    const { status, title, detail } = await response.json();
+    assert.ok(status === response.status && title);
+    return [status, detail];
   };
 
   it("without a token, permission, offer or the right type", async () => {
@@ -180,9 +235,41 @@ describe("requests that are refused, by name", () => {
     const room = freshRoom("theirs");
     const { resource } = await publish("cam", room);
     const other = { authorization: `Bearer ${await suite.server.token("eve", room)}` };
-    assert.equal((await fetch(resource, { method: "DELETE", headers: other })).status, 404);
+    assert.deepEqual(await told(await fetch(resource, { method: "DELETE", headers: other })), [404, "no such publication"]);
     const patch = { method: "PATCH", headers: { ...other, ...FRAGMENT, "if-match": "*" }, body: "" };
     assert.equal((await fetch(resource, patch)).status, 404);
+  });
+
+  it("changes that say nothing, the wrong thing or of which time", async () => {
+    const { resource, token, etag } = await publish("cam", freshRoom("changes"));
+    const patch = async (headers, body) => told(await fetch(resource, { method: "PATCH", headers: { authorization: `Bearer ${token}`, ...headers }, body }));
+    assert.deepEqual(await patch(FRAGMENT, ""), [428, "missing entity tag"]);
+    assert.equal((await patch({ ...OFFER, "if-match": etag }, ""))[0], 415);
+    assert.equal((await patch({ ...FRAGMENT, "if-match": '"another"' }, ""))[0], 412);
+    assert.equal((await patch({ ...FRAGMENT, "if-match": "*" }, ""))[0], 400, "a restart without credentials");
+    assert.equal((await patch({ ...FRAGMENT, "if-match": etag }, "a=ice-ufrag:abcd\r\n"))[0], 400);
+    assert.equal((await patch({ ...FRAGMENT, "if-match": etag }, "a=ice-ufrag:wrong\r\na=ice-pwd:0123456789012345678901\r\n"))[0], 400);
+    assert.equal((await patch({ ...FRAGMENT, "if-match": etag }, "a=x:y\r\n".repeat(30_000)))[0], 413);
+  });
+
+  it("methods that are not served; what is, a page on another origin may ask", async () => {
+    const { resource } = await publish("cam", freshRoom("methods"));
+    for (const [url, method] of [[endpoint(), "PUT"], [endpoint(), "DELETE"], [endpoint(), "PATCH"], [resource, "POST"], [resource, "PUT"]]) {
+      const response = await fetch(url, { method, ...(method === "DELETE" ? {} : { body: "" }) });
+      assert.equal(response.status, 405, `${method} ${url}`);
+      assert.match(response.headers.get("allow"), /OPTIONS/);
+    }
+    for (const [url, method] of [[endpoint(), "POST"], [resource, "PATCH"], [resource, "DELETE"]]) {
+      const headers = { origin: "https://elsewhere.example", "access-control-request-method": method, "access-control-request-headers": "authorization,content-type,if-match" };
+      const preflight = await fetch(url, { method: "OPTIONS", headers });
+      assert.ok(preflight.ok);
+      assert.equal(preflight.headers.get("access-control-allow-origin"), "https://elsewhere.example");
+      assert.ok(preflight.headers.get("access-control-allow-methods").includes(method));
+      const allowed = preflight.headers.get("access-control-allow-headers");
+      for (const name of ["authorization", "content-type", "if-match"]) assert.ok(allowed === "*" || allowed.includes(name), allowed);
+    }
+    const options = await fetch(endpoint(), { method: "OPTIONS" });
+    assert.equal(options.headers.get("accept-post"), "application/sdp");
   });
 });
 

@@ -252,6 +252,7 @@ impl Conference {
             match receiving {
                 _ if codecs.is_empty() => Plan::Reject,
                 Some(receiving) => Plan::Receive { codecs, rids: receiving.rids() },
+                None if session.downstream.open.iter().any(|(open, _)| *open == mid) => Plan::Open { codecs },
                 None => Plan::Inactive { codecs },
             }
         };
@@ -333,7 +334,10 @@ fn level_opus(plans: &mut [Plan]) {
     });
     let Some(told) = told.map(|c| c.payload.clone()) else { return };
     for plan in plans {
-        let (Plan::Receive { codecs, .. } | Plan::Send { codecs, .. } | Plan::Inactive { codecs }) = plan
+        let (Plan::Receive { codecs, .. }
+        | Plan::Send { codecs, .. }
+        | Plan::Open { codecs }
+        | Plan::Inactive { codecs }) = plan
         else {
             continue;
         };

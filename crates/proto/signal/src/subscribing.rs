@@ -199,35 +199,18 @@ impl Conference {
     pub(crate) fn fill_slots(&mut self, sid: &ParticipantSid, offer: &sdp::Session) -> Sending {
         let mut sending = Sending::default();
         let Some(session) = self.sessions.get_mut(sid) else { return sending };
-        let worker = session.worker;
+        let (worker, media_only) = (session.worker, session.media_only);
         let mut downstream = std::mem::take(&mut session.downstream);
         self.follow_sections(&mut downstream, offer);
-        for (track, kind) in downstream.take_queue() {
-            let (producer, codecs) = match self.supply(sid, &track) {
-                Some(Supply::Sent(producer, codecs)) => (producer, codecs),
-                // Comes back when it is there.
-                Some(Supply::Awaited) | None => continue,
-            };
-            let Some(at) = downstream.free_slot(kind) else {
-                downstream.add(track, kind);
-                continue;
-            };
-            let section = downstream.slots.get(at).and_then(|slot| offer.section(slot.mid));
-            let chosen = section
-                .map(|s| crate::negotiation::choose_for(&s.rtp, &self.config.codecs, &codecs))
-                .unwrap_or_default();
-            if misses_first(&codecs, &chosen) {
-                let takes = section.is_some_and(|s| self.takes_second(&track, &s.rtp));
-                if !(takes && self.fall_back(sid, &track, &mut downstream)) {
-                    self.refuse_subscription(sid, &track, proto::SubscriptionError::SeCodecUnsupported);
-                }
-                continue;
-            }
-            let line = self.new_line(worker, track, producer, chosen);
-            if let Some(slot) = downstream.slots.get_mut(at) {
-                slot.state = SlotState::Busy(line);
-            }
-        }
+        self.place_waiting(sid, worker, &mut downstream, |mid| offer.section(mid).map(|s| &s.rtp));
+        downstream.open = match media_only {
+            true => downstream
+                .slots
+                .iter()
+                .filter_map(|s| Some((s.mid, offer.section(s.mid)?.rtp.clone())))
+                .collect(),
+            false => Vec::new(),
+        };
         let mut starting = Vec::new();
         for slot in &mut downstream.slots {
             let mid = slot.mid;
@@ -252,6 +235,73 @@ impl Conference {
             self.start(sid, mid, &line, &line.codecs, extensions);
         }
         sending
+    }
+
+    /// Gives tracks that wait a free section each, of those that `offered` tells of.
+    fn place_waiting<'o>(
+        &mut self,
+        sid: &ParticipantSid,
+        worker: u8,
+        downstream: &mut Downstream,
+        offered: impl Fn(rtp::Mid) -> Option<&'o sdp::Rtp>,
+    ) {
+        for (track, kind) in downstream.take_queue() {
+            let (producer, codecs) = match self.supply(sid, &track) {
+                Some(Supply::Sent(producer, codecs)) => (producer, codecs),
+                // Comes back when it is there.
+                Some(Supply::Awaited) | None => continue,
+            };
+            let Some(at) = downstream.free_slot(kind) else {
+                downstream.add(track, kind);
+                continue;
+            };
+            let section = downstream.slots.get(at).and_then(|slot| offered(slot.mid));
+            let chosen = section
+                .map(|rtp| crate::negotiation::choose_for(rtp, &self.config.codecs, &codecs))
+                .unwrap_or_default();
+            if misses_first(&codecs, &chosen) {
+                let takes = section.is_some_and(|rtp| self.takes_second(&track, rtp));
+                if !(takes && self.fall_back(sid, &track, downstream)) {
+                    self.refuse_subscription(sid, &track, proto::SubscriptionError::SeCodecUnsupported);
+                }
+                continue;
+            }
+            let line = self.new_line(worker, track, producer, chosen);
+            if let Some(slot) = downstream.slots.get_mut(at) {
+                slot.state = SlotState::Busy(line);
+            }
+        }
+    }
+
+    /// Nobody can ask a client over HTTP for another offer: what waits goes into the sections that its answer left
+    /// open, unannounced. The client knows it by its MID (RFC 9143 section 9.2) or its payload type.
+    fn fill_open(&mut self, sid: &ParticipantSid) {
+        let Some(session) = self.sessions.get_mut(sid) else { return };
+        session.need.due = None;
+        let worker = session.worker;
+        let mut downstream = std::mem::take(&mut session.downstream);
+        let open = std::mem::take(&mut downstream.open);
+        let offered = |mid| open.iter().find(|(known, _)| *known == mid).map(|(_, rtp)| rtp);
+        downstream.free_closing();
+        self.place_waiting(sid, worker, &mut downstream, offered);
+        let mut starting = Vec::new();
+        for slot in &mut downstream.slots {
+            if let SlotState::Busy(line) = &mut slot.state
+                && !std::mem::replace(&mut line.started, true)
+            {
+                starting.push((slot.mid, line.clone()));
+            }
+        }
+        // The session has to know its lines before one of them is started.
+        let extensions: Vec<_> =
+            starting.iter().map(|(mid, _)| offered(*mid).map(|rtp| extension_ids(&accepts(rtp)))).collect();
+        downstream.open = open;
+        if let Some(session) = self.sessions.get_mut(sid) {
+            session.downstream = downstream;
+        }
+        for ((mid, line), extensions) in starting.into_iter().zip(extensions) {
+            self.start(sid, mid, &line, &line.codecs, extensions.unwrap_or_default());
+        }
     }
 
     /// Makes the slots those sections in which the client receives and does not send.
@@ -292,7 +342,10 @@ impl Conference {
     }
 
     fn ask_for_sections(&mut self, now: Time, sid: &ParticipantSid) {
-        let Some(session) = self.sessions.get_mut(sid).filter(|s| !s.media_only) else { return };
+        let Some(session) = self.sessions.get_mut(sid) else { return };
+        if session.media_only && session.up.version > 0 {
+            return self.fill_open(sid);
+        }
         if session.need.due.is_none_or(|due| due > now.mono) {
             return;
         }

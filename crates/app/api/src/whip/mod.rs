@@ -2,7 +2,7 @@
 //!
 //! Owns: the requests about one publication (offer, trickled candidates, ICE restart, end), who may make them, and
 //! the headers of their answers. The participant behind it is an ordinary one: see `session` for what holds its
-//! end of the conversation. Sections of an offer that only receive are filled with what the room has by then, so
+//! end of the conversation. Sections of an offer that only receive are filled with what the room has, or gets, so
 //! that the same request also plays.
 
 mod session;
@@ -33,6 +33,7 @@ const BODY_MAX: usize = 128 << 10;
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const OFFER: &str = "application/sdp";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+const PROBLEM: &str = "application/problem+json";
 /// The path of one publication, up to its id.
 const RESOURCE: &str = "/whip/v1/";
 /// Clients with nothing to say about themselves are taken for ones of this protocol.
@@ -115,7 +116,7 @@ async fn create(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
         Ok(begun) => begun,
         Err(refusal) => {
             shared.metrics.joins_refused.add_one();
-            return refusal.into_response();
+            return problem(&refusal);
         }
     };
     let mut response = (StatusCode::CREATED, begun.answer).into_response();
@@ -189,7 +190,7 @@ async fn patch(
             expose(headers);
             response
         }
-        Err(refusal) => refusal.into_response(),
+        Err(refusal) => problem(&refusal),
     }
 }
 
@@ -230,7 +231,7 @@ async fn end(
             let _ = publication.asks.send(Ask::End).await;
             StatusCode::OK.into_response()
         }
-        Err(refusal) => refusal.into_response(),
+        Err(refusal) => problem(&refusal),
     }
 }
 
@@ -242,6 +243,18 @@ fn owned(shared: &Shared, participant: &str, headers: &HeaderMap) -> Result<Publ
     let found = shared.publications.find(participant);
     // Whether there is somebody else's is nobody's business.
     found.filter(|p| p.room == room && p.identity == claims.identity).ok_or_else(gone)
+}
+
+/// A refusal that a program can read too (RFC 9457).
+fn problem(refusal: &Refusal) -> Response {
+    let title = refusal.status.canonical_reason().unwrap_or_default();
+    let body = serde_json::json!({
+        "type": "about:blank",
+        "title": title,
+        "status": refusal.status.as_u16(),
+        "detail": refusal.text,
+    });
+    (refusal.status, [(header::CONTENT_TYPE, PROBLEM)], body.to_string()).into_response()
 }
 
 /// Nobody's body is read before his token was found good.

@@ -16,6 +16,8 @@ pub(crate) enum Plan {
     Inactive { codecs: Vec<Chosen> },
     /// The client sends, in these simulcast encodings if any.
     Receive { codecs: Vec<Chosen>, rids: Vec<Rid> },
+    /// We may send at any time, and will not say so again.
+    Open { codecs: Vec<Chosen> },
     /// We send.
     Send { codecs: Vec<Chosen>, stream: Stream },
     /// Data channels.
@@ -76,6 +78,7 @@ fn answer_section(offered: &Section, plan: &Plan) -> Section {
     match plan {
         Plan::Reject => offered.rejection(),
         Plan::Inactive { codecs } => rtp(Direction::Inactive, codecs),
+        Plan::Open { codecs } => rtp(Direction::SendOnly, codecs),
         Plan::Send { codecs, stream } => {
             let mut section = rtp(Direction::SendOnly, codecs);
             stream.describe(&mut section);

@@ -47,6 +47,8 @@ pub(crate) struct Line {
 #[derive(Debug, Default)]
 pub(crate) struct Downstream {
     pub(crate) slots: Vec<Slot>,
+    /// What a client that will not offer again said of its receiving sections: tracks may still come into them.
+    pub(crate) open: Vec<(Mid, sdp::Rtp)>,
     queue: VecDeque<(TrackSid, TrackKind)>,
 }
 
@@ -91,6 +93,13 @@ impl Downstream {
     /// Something is to be negotiated.
     pub(crate) fn is_unsettled(&self) -> bool {
         !self.queue.is_empty() || self.slots.iter().any(|s| matches!(s.state, SlotState::Closing))
+    }
+
+    /// There is no other offer in which a client would see a section inactive: it is free at once.
+    pub(crate) fn free_closing(&mut self) {
+        for slot in self.slots.iter_mut().filter(|s| matches!(s.state, SlotState::Closing)) {
+            slot.state = SlotState::Free;
+        }
     }
 
     /// The index of a free section.

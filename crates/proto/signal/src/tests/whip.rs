@@ -132,3 +132,51 @@ fn an_offer_that_only_receives_gets_what_the_room_has() {
     let answer = answer_in(&world.hear(viewer));
     assert_eq!(answer.matches("a=sendonly").count(), 2, "{answer}");
 }
+
+/// A player's offer, as it comes before anybody has published.
+fn play(world: &mut World) -> (SessionId, String) {
+    let mut request = request(Mode::Single);
+    request.media_only = true;
+    request.offer = Some(description("offer", OBS.replace("a=sendonly", "a=recvonly"), 1));
+    let viewer = world.join_with(claims("viewer"), request);
+    world.connect("viewer");
+    let answer = answer_in(&world.hear(viewer));
+    (viewer, answer)
+}
+
+/// The sections in which a player gets something.
+fn played(world: &World) -> Vec<String> {
+    let peer = world.peers_of("viewer")[0];
+    let mut mids: Vec<_> = world
+        .consumers
+        .values()
+        .filter(|(of, _, _)| *of == peer)
+        .map(|(_, _, params)| params.mid.to_string())
+        .collect();
+    mids.sort();
+    mids
+}
+
+#[test]
+fn tracks_that_come_later_go_into_the_sections_that_were_left_open() {
+    let mut world = World::new(config());
+    let (_, answer) = play(&mut world);
+    let sections = parse(&answer).sections;
+    assert!(sections.iter().all(|s| s.direction == sdp::Direction::SendOnly), "{answer}");
+    assert!(sections.iter().all(|s| !s.rtp.payloads.is_empty() && s.rtp.ssrcs.is_empty()));
+    assert_eq!(played(&world), [] as [String; 0]);
+    let ada = publish(&mut world, "ada", OBS);
+    world.connect("ada");
+    world.pass(Duration::from_millis(300));
+    assert_eq!(played(&world), ["0", "1"]);
+    // Whoever comes next has no place until the first has gone.
+    publish(&mut world, "eve", OBS);
+    world.connect("eve");
+    world.pass(Duration::from_millis(300));
+    assert_eq!(world.consumers.len(), 2);
+    let before: Vec<_> = world.consumers.keys().copied().collect();
+    world.ask(ada, proto::signal_request::Message::Leave(proto::LeaveRequest::default()));
+    world.pass(Duration::from_millis(300));
+    assert_eq!(played(&world), ["0", "1"]);
+    assert!(world.consumers.keys().all(|consumer| !before.contains(consumer)), "others than before");
+}

@@ -29,6 +29,7 @@ pub(super) const VIDEO_CID: &str = "b51d5817-8446-44a6-97ed-f15030617d06";
 /// What has been said to one WebSocket, and what it may hold true.
 #[derive(Debug, Default)]
 pub(super) struct Ears {
+    media_only: bool,
     pub(super) heard: Vec<Message>,
     pub(super) closed: bool,
     left: bool,
@@ -160,7 +161,8 @@ impl World {
     pub(super) fn join_with(&mut self, claims: Claims, request: JoinRequest) -> SessionId {
         self.next_session += 1;
         let session = SessionId(self.next_session);
-        let ears = Ears { protocol: request.client.protocol, ..Ears::default() };
+        let ears =
+            Ears { protocol: request.client.protocol, media_only: request.media_only, ..Ears::default() };
         self.ears.insert(session, ears);
         if let Some(offer) = &request.offer {
             self.ears.get_mut(&session).unwrap().asked.push(offer.id);
@@ -369,6 +371,11 @@ impl Ears {
         let description = sdp::parse(&said.sdp, &sdp::Limits::default()).expect("our own SDP parses");
         for section in description.sections.iter().filter(|s| s.is_rtp() && s.direction.sends()) {
             if section.is_rejected() {
+                continue;
+            }
+            // Who will not be told again is told of no track that may come.
+            if self.media_only && section.rtp.msids.is_empty() {
+                assert!(section.rtp.ssrcs.is_empty());
                 continue;
             }
             let msid = section.rtp.msids.first().expect("a sending section has a msid");
