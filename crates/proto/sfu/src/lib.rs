@@ -32,7 +32,7 @@ mod ssrc;
 pub use api::*;
 pub use config::Config;
 pub use counters::{Counters, Drops, Repair, Traffic};
-pub use link::{Link, LinkBatch, LinkParams, Mapping};
+pub use link::{LayerRates, Link, LinkBatch, LinkParams, Mapping};
 pub use outbox::{Entry, MAX_RUN_BYTES, MAX_SEGMENTS, Outbox, Run, Runs};
 pub use peer::Path;
 pub use router::{PeerStats, Router};

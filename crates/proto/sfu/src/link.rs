@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::api::{CodecParams, Kind, PeerId, ProducerId};
 use crate::packet::Meta;
+pub use crate::rates::LayerRates;
 
 /// One message between two routers, for the driver to carry.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +28,8 @@ pub enum Link {
     Report { producer: ProducerId, encoding: u8, mapping: Mapping },
     /// From the publisher's router: the encodings that arrive, a bit each.
     Arriving { producer: ProducerId, encodings: u8 },
+    /// From the publisher's router: what an encoding's layers take, also of those that do not cross.
+    Rates { producer: ProducerId, encoding: u8, rates: LayerRates },
     /// From the publisher's router: the track has ended, or never was.
     Gone { producer: ProducerId },
 }

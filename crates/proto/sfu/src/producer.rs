@@ -256,6 +256,19 @@ impl Producer {
         self.encodings.iter().enumerate().filter(|(_, e)| e.arriving).fold(0, |bits, (n, _)| bits | 1 << n)
     }
 
+    /// The best encoding that arrives.
+    pub(crate) fn highest(&self) -> Option<u8> {
+        self.encodings.iter().rposition(|e| e.arriving).map(|n| n as u8)
+    }
+
+    /// How many encodings up to `top` no longer arrive above the best that does. What never came is not missing: a
+    /// publisher may have fewer than it has announced.
+    pub(crate) fn missing_layers(&self, top: u8) -> u8 {
+        let Some(highest) = self.highest() else { return 0 };
+        let known = self.encodings.iter().take(usize::from(top) + 1).rposition(|e| e.last.is_some());
+        known.map_or(0, |known| (known as u8).saturating_sub(highest))
+    }
+
     /// What a shadow's home says of its encodings. True if something changed.
     pub(crate) fn set_arriving(&mut self, encodings: u8) -> bool {
         let before = self.arriving();

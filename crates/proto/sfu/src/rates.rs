@@ -25,6 +25,10 @@ struct Layer {
     rates: [u64; 2],
 }
 
+/// Bits a second of one encoding's spatial layers, each of the pictures that all others need and of the others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LayerRates([[u64; 2]; SPATIAL]);
+
 /// One encoding's.
 #[derive(Debug, Default)]
 pub(crate) struct Rates {
@@ -45,12 +49,12 @@ impl Rates {
         }
     }
 
-    /// Measures, if it is time to.
-    pub(crate) fn look(&mut self, now: Instant) {
-        let Some(since) = self.since else { return };
+    /// Measures, if it is time to; whether it was.
+    pub(crate) fn look(&mut self, now: Instant) -> bool {
+        let Some(since) = self.since else { return false };
         let elapsed = now.saturating_duration_since(since);
         if elapsed < if self.measured { SPAN } else { FIRST_SPAN } {
-            return;
+            return false;
         }
         let elapsed = elapsed.as_millis().max(1) as u64;
         for layer in &mut self.layers {
@@ -60,6 +64,20 @@ impl Rates {
             }
         }
         // An encoding that pauses is as large as before when it comes back.
+        (self.since, self.measured) = (None, true);
+        true
+    }
+
+    /// What was measured, for whoever sees a part of it only.
+    pub(crate) fn measured(&self) -> LayerRates {
+        LayerRates(self.layers.map(|l| l.rates))
+    }
+
+    /// Takes what was measured where all of it comes by.
+    pub(crate) fn learn(&mut self, measured: LayerRates) {
+        for (layer, rates) in self.layers.iter_mut().zip(measured.0) {
+            layer.rates = rates;
+        }
         (self.since, self.measured) = (None, true);
     }
 

@@ -160,6 +160,21 @@ impl Consumer {
         changed
     }
 
+    /// How many layers the line does not carry of what is wished and there; all of them where it is paused.
+    pub(crate) fn missing_layers(&self, producer: &Producer) -> Option<u8> {
+        if !producer.track.is_video() || self.wish.paused {
+            return None;
+        }
+        Some(match self.grant {
+            Grant::All => 0,
+            Grant::Paused => u8::MAX,
+            Grant::Up(step) => {
+                let top = if producer.track.svc { self.select.highest_seen() } else { producer.highest()? };
+                self.wish.max_spatial.min(top).saturating_sub(step.spatial)
+            }
+        })
+    }
+
     fn follow(&mut self) {
         let wish = self.wish;
         self.select.set_wish(match self.grant {

@@ -75,6 +75,11 @@ impl Select {
         }
     }
 
+    /// The highest spatial layer inside the encoding that was ever there.
+    pub(crate) fn highest_seen(&self) -> u8 {
+        self.layers.seen
+    }
+
     /// Encodings that are forwarded or waited for, a bit each.
     pub(crate) fn wanted(&self) -> u8 {
         if self.wish.paused {

@@ -6,7 +6,7 @@ use clock::Time;
 
 use super::Router;
 use crate::api::{ProducerId, worker_of};
-use crate::link::{Link, LinkBatch};
+use crate::link::{LayerRates, Link, LinkBatch};
 use crate::producer::{Home, Producer, Subscription};
 
 /// Producers that other workers may have asked for before signalling announced them.
@@ -64,6 +64,14 @@ impl Router {
                     && self.producers.get_mut(key).is_some_and(|p| p.set_arriving(encodings))
                 {
                     self.aim_all(key);
+                }
+            }
+            Link::Rates { producer, encoding, rates } => {
+                if let Some(key) = self.shadow_of(producer, from)
+                    && let Some(e) =
+                        self.producers.get_mut(key).and_then(|p| p.encodings.get_mut(usize::from(encoding)))
+                {
+                    e.rates.learn(rates);
                 }
             }
             Link::Gone { producer } => {
@@ -132,8 +140,13 @@ impl Router {
         self.links.out.push_back((worker, params));
         self.links.out.push_back((worker, Link::Arriving { producer: id, encodings: producer.arriving() }));
         for (n, e) in producer.encodings.iter().enumerate() {
+            let encoding = n as u8;
             if let Some(mapping) = e.mapping {
-                self.links.out.push_back((worker, Link::Report { producer: id, encoding: n as u8, mapping }));
+                self.links.out.push_back((worker, Link::Report { producer: id, encoding, mapping }));
+            }
+            let rates = e.rates.measured();
+            if rates != LayerRates::default() {
+                self.links.out.push_back((worker, Link::Rates { producer: id, encoding, rates }));
             }
         }
     }
@@ -153,6 +166,16 @@ impl Router {
         let Some(producer) = self.producers.get(key) else { return };
         for s in &producer.subscriptions {
             let link = Link::Arriving { producer: producer.id, encodings: producer.arriving() };
+            self.links.out.push_back((s.worker, link));
+        }
+    }
+
+    /// Tells all subscribed workers what an encoding's layers take.
+    pub(super) fn tell_rates(&mut self, key: usize, encoding: u8) {
+        let Some(producer) = self.producers.get(key) else { return };
+        let Some(e) = producer.encodings.get(usize::from(encoding)) else { return };
+        for s in &producer.subscriptions {
+            let link = Link::Rates { producer: producer.id, encoding, rates: e.rates.measured() };
             self.links.out.push_back((s.worker, link));
         }
     }

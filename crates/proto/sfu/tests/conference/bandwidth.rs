@@ -134,3 +134,29 @@ fn how_good_a_line_is_is_told_once_until_it_changes() {
     });
     assert_eq!(told.collect::<Vec<_>>(), [(alice, sfu::Quality::Excellent, 100)]);
 }
+
+#[test]
+fn a_layer_that_a_line_does_not_carry_or_that_is_no_longer_sent_makes_it_worse() {
+    let mut s = Scene::new(1);
+    let (alice, bob) = (s.w.clients[0].id, s.w.clients[s.bob].id);
+    let news = |s: &mut Scene| -> Vec<_> {
+        s.run(500);
+        let told = s.w.events[0].drain(..).filter_map(|event| match event {
+            Event::Quality { peer, quality, score } => Some((peer, quality, score)),
+            _ => None,
+        });
+        told.collect()
+    };
+    assert_eq!(news(&mut s), [(alice, sfu::Quality::Excellent, 100)]);
+    // One of three, then two of three; bob reports nothing by himself here.
+    s.limit(Some(250_000));
+    assert_eq!(news(&mut s), [(bob, sfu::Quality::Good, 65)]);
+    s.limit(Some(20_000));
+    assert_eq!(news(&mut s), [(bob, sfu::Quality::Poor, 30)]);
+    s.limit(None);
+    s.cameras.truncate(2);
+    assert_eq!(news(&mut s), [(alice, sfu::Quality::Good, 65)]);
+    // When: nobody wants it, it is not missing.
+    s.w.set_wish(0, sfu::ConsumerId(sfu::id_on(0, 1)), wish(1));
+    assert_eq!(news(&mut s), [(alice, sfu::Quality::Excellent, 100)]);
+}

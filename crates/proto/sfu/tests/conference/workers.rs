@@ -1,6 +1,6 @@
 //! A publisher on one worker, subscribers on another.
 
-use rtp::Ssrc;
+use rtp::{Bitrate, Ssrc};
 use sfu::{Command, Event, ProducerId, id_on};
 
 use crate::stage::*;
@@ -120,4 +120,36 @@ fn the_last_subscriber_ends_the_crossing_and_the_publisher_ends_the_shadow() {
     assert!(w.events[1].contains(&told));
     w.command(1, Command::RemoveConsumer { consumer });
     assert_eq!(w.counters(1).unknown_ids, 0);
+}
+
+#[test]
+fn what_a_line_carries_is_chosen_by_what_layers_take_on_the_publishers_worker() {
+    let mut w = World::new(2);
+    let (alice, bob) = (w.join(0), w.join(1));
+    let producer = w.publish(alice, 1, video_params(&["q", "h"]));
+    let consumer = w.subscribe(bob, 1, producer, take_video(5000, true, 0));
+    w.run(1);
+    // The better layer is fifteen times the lower one, which is all that crosses at first.
+    let mut cameras = [Camera::new(alice, 11, Some("q")), Camera::new(alice, 12, Some("h"))];
+    (cameras[0].size, cameras[1].size) = (80, 1200);
+    let stream = |w: &mut World, cameras: &mut [Camera; 2], frames: usize| {
+        for n in 0..frames {
+            cameras.iter_mut().for_each(|c| c.send(w, n % 15 == 0));
+            w.run(33);
+        }
+    };
+    stream(&mut w, &mut cameras, 60);
+    // Three packets each 33 ms of 104 and of 1224 bytes: 75 and 890 kbit/s. By a guess of three times the lower one
+    // the better one would fit here.
+    let limit = |w: &mut World, bitrate| {
+        let peer = w.clients[bob].id;
+        w.command(1, Command::LimitBandwidth { peer, limit: Some(Bitrate(bitrate)) });
+    };
+    limit(&mut w, 400_000);
+    w.set_wish(1, consumer, wish(1));
+    stream(&mut w, &mut cameras, 60);
+    assert!(w.clients[bob].of(5000).iter().all(|got| got.payload().len() == 80));
+    limit(&mut w, 2_000_000);
+    stream(&mut w, &mut cameras, 90);
+    assert_eq!(w.clients[bob].of(5000).last().unwrap().payload().len(), 1200);
 }
