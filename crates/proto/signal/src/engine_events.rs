@@ -3,7 +3,7 @@
 use clock::Time;
 use livekit_protocol as proto;
 use proto::signal_response::Message;
-use room::{Command, LeaveReason, ParticipantSid, State};
+use room::{Command, LeaveReason, ParticipantSid, State, TrackKind, TrackSid};
 use sfu::{ConsumerId, Event, FailReason, PeerId};
 
 use crate::{Conference, messages};
@@ -31,14 +31,37 @@ impl Conference {
     /// A subscriber learns that a picture which stands still has not ended: its line does not carry it.
     fn tell_stream_state(&mut self, consumer: ConsumerId, paused: bool) {
         let Some((subscriber, track)) = self.consumers.get(&consumer).cloned() else { return };
-        let Some(publisher) = self.room.track(&track).map(|t| t.publisher.clone()) else { return };
+        let session = self.sessions.get_mut(&subscriber);
+        if let Some(line) = session.and_then(|s| s.downstream.line_mut(&track)) {
+            line.paused = Some(paused);
+        }
+        let Some(info) = self.stream_state(&track, paused) else { return };
+        let update = proto::StreamStateUpdate { stream_states: vec![info] };
+        self.tell(&subscriber, Message::StreamStateUpdate(update));
+    }
+
+    fn stream_state(&self, track: &TrackSid, paused: bool) -> Option<proto::StreamStateInfo> {
+        let participant_sid = self.room.track(track)?.publisher.0.clone();
         let state = if paused { proto::StreamState::Paused } else { proto::StreamState::Active };
-        let info =
-            proto::StreamStateInfo { participant_sid: publisher.0, track_sid: track.0, state: state.into() };
-        self.tell(
-            &subscriber,
-            Message::StreamStateUpdate(proto::StreamStateUpdate { stream_states: vec![info] }),
-        );
+        Some(proto::StreamStateInfo { participant_sid, track_sid: track.0.clone(), state: state.into() })
+    }
+
+    /// Whoever was away learns again which pictures stand, and what is wanted of those that it publishes.
+    pub(crate) fn tell_flows_again(&mut self, sid: &ParticipantSid) {
+        let lines = self.sessions.get(sid).map(|s| &s.downstream).into_iter().flat_map(|d| d.lines());
+        let stream_states: Vec<_> =
+            lines.filter_map(|(_, line)| self.stream_state(&line.track, line.paused?)).collect();
+        if !stream_states.is_empty() {
+            self.tell(sid, Message::StreamStateUpdate(proto::StreamStateUpdate { stream_states }));
+        }
+        let is_mine = |t: &TrackSid| {
+            let track = self.room.track(t).filter(|t| t.draft.kind == TrackKind::Video);
+            track.is_some_and(|t| t.publisher == *sid)
+        };
+        let mine: Vec<_> = self.published.keys().filter(|t| is_mine(t)).cloned().collect();
+        for track in mine {
+            self.tell_demand(&track);
+        }
     }
 
     /// Tells the media engine whether a subscriber's pictures may be held back altogether.

@@ -10,8 +10,8 @@ use sfu::ChannelParams;
 
 use crate::conference::Timer;
 use crate::negotiation::{
-    Answered, Chosen, Offerer, Phase, Remote, Slot, SlotState, defaults_for, extension_ids, misses_first,
-    offered_extensions,
+    Answered, Chosen, Offerer, Phase, Remote, SPROP_STEREO, Slot, SlotState, defaults_for, extension_ids,
+    misses_first, offered_extensions,
 };
 use crate::publishing::transport;
 use crate::second_codec::Supply;
@@ -91,6 +91,11 @@ impl Conference {
             if codecs.is_empty() {
                 self.refuse_subscription(sid, &track, proto::SubscriptionError::SeCodecUnsupported);
                 continue;
+            }
+            let mut codecs = codecs;
+            if self.room.track(&track).is_some_and(is_stereo) {
+                let opus = codecs.iter_mut().filter(|c| c.kind == codec::Kind::Opus);
+                opus.for_each(|c| c.payload.fmtp.set(SPROP_STEREO, "1"));
             }
             let line = self.new_line(worker, track, producer, codecs);
             let Some(session) = self.sessions.get_mut(sid) else { return };
@@ -229,6 +234,10 @@ impl Conference {
             self.command(sfu::Command::AddCandidate { peer, candidate });
         }
     }
+}
+
+fn is_stereo(track: &room::Track) -> bool {
+    track.draft.opaque.audio_features.contains(&proto::AudioTrackFeature::TfStereo.into())
 }
 
 /// What remains of offered codecs in an answer. Payload types are ours: the answerer may not change them.

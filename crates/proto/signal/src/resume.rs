@@ -105,6 +105,7 @@ impl Conference {
         if let Some(offer) = request.offer {
             self.on_offer(now, sid, offer);
         }
+        self.tell_flows_again(sid);
         if ends == NextResume::EndsEarly {
             self.hang_up(sid);
         }

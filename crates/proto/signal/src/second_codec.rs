@@ -2,12 +2,14 @@
 //!
 //! Nobody sends a second codec before it is asked for. Who turns out to lack the first one waits here; the
 //! publisher is told that the second is wanted (`subscribed_quality_update`), announces it, and offers a section
-//! for it. Both codecs are sent side by side from then on, each while somebody takes it.
+//! for it. Both codecs are sent side by side from then on, each while somebody takes it; a publisher that wants to
+//! send one alone (the policy `REGRESSION`) has everybody moved to the second.
 
 use std::collections::BTreeSet;
 
 use clock::Time;
 use codec::Kind;
+use livekit_protocol as proto;
 use room::{ParticipantSid, Quality, TrackKind, TrackSid};
 use sfu::ProducerId;
 
@@ -86,6 +88,44 @@ impl Conference {
         true
     }
 
+    /// Whether the second codec is to take the place of the first. A publisher that would merely prefer that, as is the
+    /// default, sends both: nobody's picture is interrupted.
+    fn regresses(&self, track: &TrackSid) -> bool {
+        let policy = self.room.track(track).map(|t| t.draft.opaque.backup_policy);
+        policy == Some(proto::BackupCodecPolicy::Regression.into())
+    }
+
+    /// A subscriber that comes to a track whose second codec has taken the first's place is given the second.
+    pub(crate) fn regress(&mut self, sid: &ParticipantSid, track: &TrackSid) {
+        if !self.regresses(track) {
+            return;
+        }
+        if let Some(second) = self.published.get_mut(track).map(|p| &mut p.second)
+            && !second.wanted_by.is_empty()
+        {
+            second.wanted_by.insert(sid.clone());
+        }
+    }
+
+    /// The second codec is there and is to be the only one: who has the first is moved.
+    fn move_to_second(&mut self, track: &TrackSid) {
+        let Some(subscribers) = self.room.track(track).map(|t| t.subscribers().cloned().collect::<Vec<_>>())
+        else {
+            return;
+        };
+        for sid in subscribers {
+            let Some(second) = self.published.get_mut(track).map(|p| &mut p.second) else { return };
+            if !second.wanted_by.insert(sid.clone()) {
+                continue;
+            }
+            let line = self.sessions.get_mut(&sid).and_then(|s| s.downstream.remove(track));
+            if let Some(line) = line {
+                self.stop(&line);
+            }
+        }
+        self.tell_demand(track);
+    }
+
     /// A subscriber takes a track from now on. Its publisher may have stopped sending the first codec.
     pub(crate) fn count_in(&mut self, track: &TrackSid) {
         if self.published.get(track).is_some_and(|p| !p.second.wanted_by.is_empty()) {
@@ -122,6 +162,9 @@ impl Conference {
         let Some(published) = self.published.get_mut(track) else { return };
         published.second.sent = Some((producer, first_alone(codecs)));
         self.producers.insert(producer, track.clone());
+        if self.regresses(track) {
+            self.move_to_second(track);
+        }
         for sid in self.waiting(track) {
             let Some(session) = self.sessions.get_mut(&sid) else { continue };
             session.downstream.add(track.clone(), TrackKind::Video);

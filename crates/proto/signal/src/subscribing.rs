@@ -22,6 +22,7 @@ impl Conference {
         let Some(kind) = self.room.track(track).map(|t| t.draft.kind) else { return };
         let Some(session) = self.sessions.get_mut(sid) else { return };
         session.downstream.add(track.clone(), kind);
+        self.regress(sid, track);
         self.count_in(track);
         self.want_negotiation(now, sid, true);
     }
@@ -116,6 +117,7 @@ impl Conference {
             rtx: repairs.then(|| self.names.ssrc()),
             codecs,
             started: false,
+            paused: None,
         }
     }
 

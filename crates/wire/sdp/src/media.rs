@@ -222,6 +222,18 @@ impl Fmtp {
         self.0 = words.join(";");
     }
 
+    /// Takes a parameter out.
+    pub fn remove(&mut self, name: &str) {
+        if self.get(name).is_none() {
+            return;
+        }
+        let other = |word: &&str| {
+            let key = word.split_once('=').map_or(*word, |(key, _)| key);
+            !word.trim().is_empty() && !key.trim().eq_ignore_ascii_case(name)
+        };
+        self.0 = self.0.split(';').filter(other).map(str::trim).collect::<Vec<_>>().join(";");
+    }
+
     /// Parameters in order; a word without `=` has an empty value.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.split(';').map(str::trim).filter(|pair| !pair.is_empty()).map(|pair| {

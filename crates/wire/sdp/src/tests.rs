@@ -332,6 +332,16 @@ fn format_parameters_are_set_in_place() {
     fmtp.set("usedtx", "1");
     assert_eq!(fmtp.0, "minptime=10;useinbandfec=0;cbr;usedtx=1");
     assert_eq!((fmtp.get("cbr"), fmtp.get("stereo")), (Some(""), None));
+    let mut fmtp = Fmtp("minptime=10; Stereo=1;;useinbandfec=1;sprop-stereo=1;cbr".into());
+    for (name, left) in [
+        ("nothing", "minptime=10; Stereo=1;;useinbandfec=1;sprop-stereo=1;cbr"),
+        ("stereo", "minptime=10;useinbandfec=1;sprop-stereo=1;cbr"),
+        ("cbr", "minptime=10;useinbandfec=1;sprop-stereo=1"),
+        ("minptime", "useinbandfec=1;sprop-stereo=1"),
+    ] {
+        fmtp.remove(name);
+        assert_eq!(fmtp.0, left);
+    }
     let mut empty = Fmtp::default();
     empty.set("apt", "96");
     assert_eq!(empty.0, "apt=96");

@@ -41,6 +41,8 @@ pub(crate) struct Line {
     pub(crate) codecs: Vec<Chosen>,
     /// The media engine has been told.
     pub(crate) started: bool,
+    /// Whether the subscriber's line does not carry it, once there was something to say of that.
+    pub(crate) paused: Option<bool>,
 }
 
 /// All that goes to one subscriber.
@@ -75,6 +77,15 @@ impl Downstream {
     /// A track's place.
     pub(crate) fn line(&self, track: &TrackSid) -> Option<&Line> {
         self.lines().map(|(_, line)| line).find(|line| line.track == *track)
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn line_mut(&mut self, track: &TrackSid) -> Option<&mut Line> {
+        let lines = self.slots.iter_mut().filter_map(|slot| match &mut slot.state {
+            SlotState::Busy(line) => Some(line),
+            SlotState::Free | SlotState::Closing => None,
+        });
+        lines.into_iter().find(|line| line.track == *track)
     }
 
     /// All tracks that have a place, with it.

@@ -18,5 +18,5 @@ pub(crate) use codecs::{
 };
 pub(crate) use downstream::{Downstream, Line, Slot, SlotState};
 pub(crate) use local::{Local, Remote, from_sdp};
-pub(crate) use offerer::{Answered, Offerer, Phase};
+pub(crate) use offerer::{Answered, Offerer, Phase, SPROP_STEREO};
 pub(crate) use upstream::{Pending, Upstream, Wish, cid_of, rids_of, track_kind};

@@ -15,6 +15,8 @@ use super::local::{Local, MESSAGE_MAX, SCTP_PORT};
 
 /// The mid of the data channels' section, which comes first.
 const DATA_MID: &str = "0";
+/// Of an Opus payload: what is sent is likely to have two channels.
+pub(crate) const SPROP_STEREO: &str = "sprop-stereo";
 
 /// Where the exchange stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,8 +124,20 @@ impl Offerer {
             local.describe(&mut section, Setup::ActPass, false);
             session.sections.push(section);
         }
+        level_stereo(&mut session);
         Local::bundle(&mut session);
         session
+    }
+}
+
+/// A stereo track has clients play stereo (RFC 7587 section 6.1, `sprop-stereo`). A payload type means the same in all
+/// sections of a bundle (RFC 9143 section 9.1), so it is said in all of them.
+fn level_stereo(session: &mut Session) {
+    let opus = |p: &&mut sdp::Payload| p.codec() == Some(codec::Kind::Opus);
+    let mut payloads: Vec<_> =
+        session.sections.iter_mut().flat_map(|s| s.rtp.payloads.iter_mut()).filter(opus).collect();
+    if payloads.iter().any(|p| p.fmtp.get(SPROP_STEREO).is_some()) {
+        payloads.iter_mut().for_each(|p| p.fmtp.set(SPROP_STEREO, "1"));
     }
 }
 

@@ -242,6 +242,11 @@ impl Upstream {
 /// Opus parameters as a receiver states them, RFC 7587 section 6.1.
 fn tune(chosen: &mut Chosen, stereo: bool, dtx: bool) {
     let fmtp = &mut chosen.payload.fmtp;
+    // What the offer says is what its maker wants to receive: livekit-client wants everything in stereo, and said
+    // back to it that would make two channels of every microphone.
+    for name in ["usedtx", "stereo", "sprop-stereo", "maxaveragebitrate"] {
+        fmtp.remove(name);
+    }
     if dtx {
         fmtp.set("usedtx", "1");
     }

@@ -165,3 +165,59 @@ fn redundancy_of_anything_but_opus_is_refused() {
     let sdp = CHROMIUM_PUBLISHER.replace("red/48000/2", "red/8000");
     assert_eq!(told_to_send(&mut World::new(config()), microphone(), &sdp)[0], "opus");
 }
+
+/// A microphone with two channels.
+fn stereo() -> proto::AddTrackRequest {
+    let audio_features =
+        vec![proto::AudioTrackFeature::TfStereo.into(), proto::AudioTrackFeature::TfNoDtx.into()];
+    proto::AddTrackRequest { audio_features, ..microphone() }
+}
+
+/// The values of a parameter of Opus in each section of a description that has it.
+fn of_opus(sdp: &str, name: &str) -> Vec<Option<String>> {
+    let session = parse(sdp);
+    let payloads = session.sections.iter().flat_map(|s| &s.rtp.payloads).filter(|p| p.is("opus"));
+    payloads.map(|p| p.fmtp.get(name).map(str::to_owned)).collect()
+}
+
+#[test]
+fn who_publishes_is_asked_for_two_channels_and_for_pauses_where_the_track_has_them() {
+    // livekit-client wants to hear everything in stereo, which is no reason to send a microphone twice.
+    let wants_stereo = |sdp: &str| sdp.replace("a=fmtp:111 ", "a=fmtp:111 stereo=1;");
+    assert!(wants_stereo(CHROMIUM_PUBLISHER).contains("stereo=1;minptime"));
+    let yes = || Some("1".to_owned());
+    for (add, channels, pauses) in [(microphone(), None, yes()), (stereo(), yes(), None)] {
+        for mode in [Mode::Dual, Mode::Single] {
+            let mut world = World::new(config());
+            let offer = match mode {
+                Mode::Dual => wants_stereo(CHROMIUM_PUBLISHER),
+                Mode::Single => wants_stereo(&single_publishing().to_string()),
+            };
+            let alice = world.join("alice", mode);
+            world.ask(alice, Ask::AddTrack(add.clone()));
+            world.ask(alice, Ask::Offer(description("offer", offer, 1)));
+            let answer = last(&world.hear(alice), an_answer).sdp;
+            for (name, value) in [("stereo", &channels), ("usedtx", &pauses)] {
+                let told = of_opus(&answer, name);
+                assert!(!told.is_empty() && told.iter().all(|v| v == value), "{mode:?} {name}: {told:?}");
+            }
+            assert_eq!(of_opus(&answer, "useinbandfec")[0], yes());
+        }
+    }
+}
+
+#[test]
+fn who_is_offered_a_track_of_two_channels_is_told_so_in_every_section() {
+    let yes = Some("1".to_owned());
+    for (add, told) in [(microphone(), None), (stereo(), yes)] {
+        let mut world = World::new(config());
+        told_to_send(&mut world, add, CHROMIUM_PUBLISHER);
+        // Somebody else has one channel, so that there are two sections.
+        let carol = world.join("carol", Mode::Dual);
+        world.ask(carol, Ask::AddTrack(microphone()));
+        world.ask(carol, Ask::Offer(description("offer", CHROMIUM_PUBLISHER, 1)));
+        let bob = world.join("bob", Mode::Dual);
+        let offer = last(&world.hear(bob), an_offer).sdp;
+        assert_eq!(of_opus(&offer, "sprop-stereo"), [told.clone(), told]);
+    }
+}

@@ -18,12 +18,16 @@ fn codec(name: &str, cid: &str) -> proto::SimulcastCodec {
 
 /// A publisher of VP9 that could send VP8 as well; the track's id.
 fn publisher(world: &mut World, second: Option<&str>) -> (SessionId, String) {
-    let alice = world.join("alice", Mode::Dual);
     let mut add = camera();
     add.simulcast_codecs = vec![codec("vp9", VIDEO_CID)];
     add.simulcast_codecs.extend(second.map(|name| codec(name, "")));
+    publisher_of(world, add, CHROMIUM_PUBLISHER)
+}
+
+fn publisher_of(world: &mut World, add: proto::AddTrackRequest, sdp: &str) -> (SessionId, String) {
+    let alice = world.join("alice", Mode::Dual);
     world.ask(alice, Ask::AddTrack(add));
-    world.ask(alice, Ask::Offer(description("offer", CHROMIUM_PUBLISHER, 1)));
+    world.ask(alice, Ask::Offer(description("offer", sdp, 1)));
     let sid = last(&world.hear(alice), |m| match m {
         Message::TrackPublished(p) => Some(p.track.clone().unwrap().sid),
         _ => None,
@@ -214,4 +218,67 @@ fn without_a_second_codec_that_helps_the_subscription_fails() {
     world.ask(bob, Ask::Answer(answer));
     assert!(refused(&world.hear(bob)));
     assert!(world.consumers.is_empty());
+}
+
+#[test]
+fn a_publisher_of_h265_is_asked_for_vp8_by_who_lacks_it() {
+    let mut with_h265 = config();
+    with_h265.codecs.push(Kind::H265);
+    let mut world = World::new(with_h265);
+    let mut add = camera();
+    add.simulcast_codecs = vec![codec("h265", VIDEO_CID), codec("vp8", "")];
+    let sdp = CHROMIUM_PUBLISHER
+        .replace("98 VP9/90000", "98 H265/90000")
+        .replace("a=fmtp:98 profile-id=0", "a=fmtp:98 profile-id=1");
+    let (alice, sid) = publisher_of(&mut world, add, &sdp);
+    world.hear(alice);
+    let bob = join_single(&mut world, "bob", CHROMIUM_V1);
+    assert_eq!(told(&mut world, alice), Some(vec![("h265".into(), false), ("vp8".into(), true)]));
+    assert!(!refused(&world.hear(bob)));
+    publish_second(&mut world, alice, &sid, 2, false);
+    world.pass(Duration::from_millis(200));
+    world.ask(bob, Ask::Offer(description("offer", CHROMIUM_V1, 2)));
+    assert_eq!(sent(&world), [Kind::Vp8]);
+}
+
+#[test]
+fn a_publisher_that_wants_one_codec_alone_has_everybody_moved_to_the_second() {
+    let mut world = World::new(config());
+    let mut add = camera();
+    add.simulcast_codecs = vec![codec("vp9", VIDEO_CID), codec("vp8", "")];
+    add.set_backup_codec_policy(proto::BackupCodecPolicy::Regression);
+    let (alice, sid) = publisher_of(&mut world, add, CHROMIUM_PUBLISHER);
+    // Of either kind of connection, with the first codec.
+    let carol = join_single(&mut world, "carol", CHROMIUM_V1);
+    let dave = world.join("dave", Mode::Dual);
+    let answer_all = |world: &mut World, dave| {
+        for _ in 0..4 {
+            for offer in world.hear(dave).iter().filter_map(an_offer) {
+                world.ask(dave, Ask::Answer(answer_to(&offer)));
+            }
+            world.pass(Duration::from_millis(200));
+        }
+    };
+    answer_all(&mut world, dave);
+    world.connect("dave");
+    assert_eq!(sent(&world), [Kind::Vp9, Kind::Vp9]);
+    world.hear(alice);
+    let bob = join_single(&mut world, "bob", &without_vp9());
+    // Until the second is there, the first goes on.
+    assert_eq!((told(&mut world, alice), sent(&world).len()), (both(true, true), 2));
+
+    publish_second(&mut world, alice, &sid, 2, false);
+    assert_eq!(told(&mut world, alice), both(false, true));
+    for (id, who, sdp) in
+        [(2, bob, without_vp9()), (2, carol, CHROMIUM_V1.into()), (3, carol, CHROMIUM_V1.into())]
+    {
+        world.pass(Duration::from_millis(200));
+        world.ask(who, Ask::Offer(description("offer", sdp, id)));
+    }
+    answer_all(&mut world, dave);
+    assert_eq!(sent(&world), [Kind::Vp8, Kind::Vp8, Kind::Vp8]);
+    // Who comes now is given the second too.
+    join_single(&mut world, "erin", CHROMIUM_V1);
+    assert_eq!(sent(&world), [Kind::Vp8; 4]);
+    assert_eq!(told(&mut world, alice), both(false, true));
 }

@@ -71,6 +71,46 @@ fn a_subscriber_is_told_that_a_picture_is_paused_and_that_it_goes_on() {
 }
 
 #[test]
+fn who_resumes_is_told_again_which_pictures_stand_and_what_is_wanted_of_its_own() {
+    let (mut world, bob) = pair(config(), Some(true));
+    let video =
+        |world: &World| *world.consumers.iter().find(|(_, (_, _, p))| p.rtx_ssrc.is_some()).unwrap().0;
+    let resumed = |world: &mut World, identity: &str| {
+        let mut ask = request(Mode::Single);
+        ask.resume = Some(world.sid(identity));
+        let session = world.join_with(claims(identity), ask);
+        world.hear(session)
+    };
+    let states = |heard: &[Message]| -> Vec<proto::StreamState> {
+        let updates = heard.iter().filter_map(|m| match m {
+            Message::StreamStateUpdate(update) => Some(update.stream_states.iter().map(|s| s.state())),
+            _ => None,
+        });
+        updates.flatten().collect()
+    };
+    // Nothing was ever paused: there is nothing to say.
+    assert_eq!(states(&resumed(&mut world, "bob")), []);
+    for (paused, expected) in [(true, proto::StreamState::Paused), (false, proto::StreamState::Active)] {
+        // It happens while nobody listens.
+        world.handle(Input::SocketClosed { session: bob });
+        let consumer = video(&world);
+        world.handle(Input::Media(Event::StreamPaused { consumer, paused }));
+        assert_eq!(states(&resumed(&mut world, "bob")), [expected]);
+    }
+    let wanted = |heard: &[Message]| -> Vec<bool> {
+        let demands = heard.iter().filter_map(|m| match m {
+            Message::SubscribedQualityUpdate(q) => {
+                Some(q.subscribed_codecs[0].qualities.iter().map(|q| q.enabled))
+            }
+            _ => None,
+        });
+        demands.flatten().collect()
+    };
+    assert_eq!(wanted(&resumed(&mut world, "alice")), [true, true, true]);
+    assert_eq!(wanted(&resumed(&mut world, "bob")), [] as [bool; 0]);
+}
+
+#[test]
 fn an_application_may_try_a_narrow_line() {
     let (mut world, bob) = pair(config(), None);
     world.take_commands();
