@@ -106,13 +106,17 @@ async function publishPainted({ source, width, height, color, rate = 15, ...opti
   await room.localParticipant.publishTrack(track, { source: SOURCES[source], name: source, ...options });
 }
 
-/** A tone that never pauses. The made-up microphone only beeps, too shortly to count as speech. */
-async function publishTone(frequency, options = {}) {
+/**
+ * A tone that never pauses, or with a `gain` of 0 silence; `pan` puts it on the left (-1) or the right. The made-up
+ * microphone only beeps, too shortly to count as speech.
+ */
+async function publishTone(frequency, { gain = 0.5, pan, ...options } = {}) {
   const audio = new AudioContext();
   await audio.resume();
   const tone = new OscillatorNode(audio, { frequency });
   const out = audio.createMediaStreamDestination();
-  tone.connect(new GainNode(audio, { gain: 0.5 })).connect(out);
+  const loud = tone.connect(new GainNode(audio, { gain }));
+  (pan === undefined ? loud : loud.connect(new StereoPannerNode(audio, { pan }))).connect(out);
   tone.start();
   await room.localParticipant.publishTrack(out.stream.getAudioTracks()[0], { source: SOURCES.microphone, dtx: false, ...options });
 }
@@ -152,6 +156,7 @@ async function sendBytes(text, { reliable, topic, to }) {
 const found = (identity, source) => room.remoteParticipants.get(identity)?.getTrackPublication(SOURCES[source]);
 
 const askQuality = (identity, source, quality) => found(identity, source).setVideoQuality(VideoQuality[quality]);
+const askFps = (identity, source, fps) => found(identity, source).setVideoFPS(fps);
 const subscribe = (identity, source, wanted) => found(identity, source).setSubscribed(wanted);
 
 /** Everything about the room that is not media. */
@@ -201,11 +206,44 @@ async function received(identity, source) {
     lost: inbound.packetsLost ?? 0,
     energy: inbound.totalAudioEnergy ?? 0,
     discarded: inbound.packetsDiscarded ?? 0,
+    /** Seconds that the jitter buffer held a frame, on average. */
+    held: (inbound.jitterBufferDelay ?? 0) / (inbound.jitterBufferEmittedCount || 1),
     codec: codec.mimeType,
     cipher: transport.srtpCipher,
     /** What it travels over, and to which port of the server. */
     way: { protocol: here.protocol, relay: here.relayProtocol, kind: here.candidateType, to: there.port, at: there.address },
   };
+}
+
+/** How loud somebody's sound is on the left and on the right. */
+async function sides(identity) {
+  const audio = new AudioContext();
+  await audio.resume();
+  const sound = new MediaStreamAudioSourceNode(audio, { mediaStream: new MediaStream([found(identity, "microphone").track.mediaStreamTrack]) });
+  const split = sound.connect(new ChannelSplitterNode(audio, { numberOfOutputs: 2 }));
+  const ears = [0, 1].map((side) => {
+    const ear = new AnalyserNode(audio);
+    split.connect(ear, side);
+    return ear;
+  });
+  await new Promise((heard) => setTimeout(heard, 500));
+  const loudness = ears.map((ear) => {
+    const samples = new Float32Array(ear.fftSize);
+    ear.getFloatTimeDomainData(samples);
+    return Math.hypot(...samples) / Math.sqrt(samples.length);
+  });
+  await audio.close();
+  return loudness;
+}
+
+/** The names of the streams that somebody's tracks came in. */
+const streamNames = (identity) =>
+  Object.fromEntries([...room.remoteParticipants.get(identity).trackPublications.values()].map(({ source, track }) => [source, track?.mediaStream?.id]));
+
+/** What is shown of a track is so wide from now on; 0 is hidden. */
+function resize(identity, source, width) {
+  const { style } = document.getElementById(`${identity}/${SOURCES[source]}`);
+  Object.assign(style, { display: width ? "block" : "none", width: `${width}px`, height: `${(width * 9) / 16}px` });
 }
 
 /** The average colour of the middle of what is shown of a track. */
@@ -437,7 +475,8 @@ const inside = () => room;
 
 window.client = {
   room: inside,
-  join, leave, camera, microphone, speakBeforehand, publishPainted, publishTone, unpublish, say, sendBytes, askQuality, subscribe, look, received, colorOf, sent, simulate, lacks, throughPort, relayOnly, ipv6Only, iceServers,
+  join, leave, camera, microphone, speakBeforehand, publishPainted, publishTone, unpublish, say, sendBytes, askQuality, askFps, sides, streamNames, resize, subscribe,
+  look, received, colorOf, sent, simulate, lacks, throughPort, relayOnly, ipv6Only, iceServers,
   sendRaw, watch, watched, ownSid, roomName, answerCalls, callMethod, sendStream, publishDataTrack, pushFrames, unpublishDataTrack,
   startCounting, stopCounting, counted, goDeaf,
 };

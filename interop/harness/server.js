@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { AccessToken } from "livekit-server-sdk";
+import { AccessToken, RoomConfiguration } from "livekit-server-sdk";
 import { until } from "./until.js";
 
 const here = fileURLToPath(new URL("..", import.meta.url));
@@ -139,6 +139,7 @@ export class Server {
     const token = new AccessToken(KEY, SECRET, { identity, name: grant.name ?? identity, ttl: "10m" });
     token.addGrant({ roomJoin: true, room, ...grant.video });
     if (grant.kind) token.kind = grant.kind;
+    if (grant.roomConfig) token.roomConfig = new RoomConfiguration(grant.roomConfig);
     return token.toJwt();
   }
 
