@@ -24,6 +24,8 @@ use crate::files;
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// A server that leaves this much waiting does not keep up.
 const BACKLOG: usize = 16 << 20;
+/// Frames sent before servers are heard again: whoever is behind still lets publishers in.
+const TURN: usize = 500;
 /// Longest wait, so that an end is noticed.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -122,9 +124,12 @@ impl Room {
             }
             // 2. Frames that are due.
             let now = Instant::now();
-            while let Some(Reverse((at, index))) = self.due.peek().copied()
-                && at <= now
-            {
+            for _ in 0..TURN {
+                let Some(Reverse((at, index))) =
+                    self.due.peek().copied().filter(|Reverse((at, _))| *at <= now)
+                else {
+                    break;
+                };
                 self.due.pop();
                 self.frame(index, at, &mut body);
             }
