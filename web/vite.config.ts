@@ -16,6 +16,8 @@ export default defineConfig({
         // Media and framework code changes far more rarely than the page, so browsers keep them cached.
         codeSplitting: {
           groups: [
+            // First: what a group needs goes with it otherwise, and whoever watches would fetch livekit for React.
+            { name: "react", test: /node_modules[\\/](react|react-dom|scheduler)[\\/]/, priority: 1 },
             { name: "livekit", test: /node_modules[\\/](livekit-client|@livekit)/ },
             // Fetched when a stream is played in their way, and by nobody else.
             { name: "hls", test: /node_modules[\\/]hls\.js/ },
