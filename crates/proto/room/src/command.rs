@@ -135,6 +135,8 @@ pub enum Event {
     Updated { participant: ParticipantSid },
     /// What they may do has changed.
     Permitted { participant: ParticipantSid },
+    /// The others see someone no more, who stays; they have lost their tracks before.
+    Hid { participant: ParticipantSid },
     /// Someone went; their tracks have gone before. `connected` if their media ever was.
     Left { participant: Box<Participant>, connected: bool, reason: LeaveReason },
     /// A track went live.

@@ -186,6 +186,9 @@ impl Room {
         }
         self.settle_all_data();
         if seen_differs {
+            if permission.hidden {
+                self.emit(Event::Hid { participant: sid.clone() });
+            }
             self.emit(Event::RoomUpdated { metadata: false });
         }
         Ok(())

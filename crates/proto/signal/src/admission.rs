@@ -15,6 +15,7 @@ use crate::conference::Timer;
 use crate::messages;
 use crate::negotiation::{Downstream, Upstream};
 use crate::rate::Allowance;
+use crate::reliable::Reliable;
 use crate::session::{Hold, Make, Session};
 use crate::{Conference, Join, JoinRequest, Mode, Output, SessionId};
 
@@ -93,7 +94,7 @@ impl Conference {
             updates: Allowance::full(self.config.limits.updates, now),
             data: Allowance::full(self.config.limits.data, now),
             data_refused: None,
-            last_sequence: 0,
+            reliable: Reliable::default(),
             hold,
         }
     }

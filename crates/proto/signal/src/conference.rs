@@ -45,6 +45,8 @@ pub(crate) enum Timer {
     Call(u64),
     /// Tell of those who came.
     Crowd,
+    /// Has what this publisher left out come?
+    Gap(ParticipantSid),
     /// Who was made to seem to speak falls silent.
     Hush(ParticipantSid),
 }
@@ -164,7 +166,8 @@ impl Conference {
                 Timer::Token(participant) => {
                     self.refresh_token(now, &participant);
                     let next = now.mono + self.config.limits.token_interval;
-                    if self.sessions.contains_key(&participant) {
+                    if let Some(session) = self.sessions.get_mut(&participant) {
+                        session.reliable.forget(now.mono);
                         self.set_timer(next, Timer::Token(participant));
                     }
                 }
@@ -172,6 +175,7 @@ impl Conference {
                 Timer::Counts => self.tell_counts(now),
                 Timer::Call(ticket) => self.check_call(now, ticket),
                 Timer::Crowd => self.tell_crowd(),
+                Timer::Gap(publisher) => self.check_gap(now, &publisher),
                 Timer::Hush(participant) => self.pretend_speaking(&participant, false),
             }
             self.after(now);

@@ -10,7 +10,7 @@ use livekit_protocol as proto;
 use prost::Message as _;
 use prost::bytes::{Buf, BufMut, Bytes};
 use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint};
-use room::{Participant, State};
+use room::{Participant, ParticipantSid, State};
 use sfu::PeerId;
 
 use crate::{AdminError, AdminReply, Conference};
@@ -146,6 +146,25 @@ fn legacy_destinations(user: &proto::UserPacket) -> (Vec<String>, Vec<String>) {
     (user.destination_identities.clone(), user.destination_sids.clone())
 }
 
+/// Under whose name a packet goes. Agents may speak for others.
+fn name_of(sender: &Participant, is_agent: bool, packet: &Outline) -> String {
+    let may_be_another = matches!(
+        packet.value,
+        field::CHAT
+            | field::TRANSCRIPTION
+            | field::STREAM_HEADER
+            | field::STREAM_CHUNK
+            | field::STREAM_TRAILER
+    );
+    if sender.who.permission.hidden {
+        String::new()
+    } else if is_agent && may_be_another && !packet.identity.is_empty() {
+        packet.identity.clone()
+    } else {
+        sender.who.identity.clone()
+    }
+}
+
 fn take(rest: &mut Bytes, len: usize) -> Option<Bytes> {
     (rest.len() >= len).then(|| rest.split_to(len))
 }
@@ -168,18 +187,43 @@ impl Conference {
             // Channels of an application's own are not carried.
             _ => return,
         };
-        let reliable = label == RELIABLE;
         let Some(sid) = self.peers.get(&peer).cloned() else { return };
         if !self.may_send_data(now, peer) {
             return;
         }
-        let Some(sender) = self.room.participant(&sid) else { return };
-        if !sender.who.permission.can_publish_data
-            || payload.len() > self.config.limits.data_packet + ENVELOPE
-        {
+        if payload.len() > self.config.limits.data_packet + ENVELOPE {
             return;
         }
-        let Some(mut packet) = Outline::read(&payload) else { return };
+        let Some(packet) = Outline::read(&payload) else { return };
+        if label == LOSSY {
+            self.route(now, &sid, label, packet, &payload);
+        } else if self.is_due(now, &sid, packet.sequence, &payload) {
+            self.route(now, &sid, label, packet, &payload);
+            self.pass_early(now, &sid, false);
+        }
+    }
+
+    /// Passes on a packet that has been waiting.
+    pub(crate) fn pass_on(&mut self, now: Time, sid: &ParticipantSid, label: &'static str, payload: &Bytes) {
+        if let Some(packet) = Outline::read(payload) {
+            self.route(now, sid, label, packet, payload);
+        }
+    }
+
+    /// Sends a packet, of which `payload` are the bytes, to those it is for, if its sender may.
+    fn route(
+        &mut self,
+        now: Time,
+        sid: &ParticipantSid,
+        label: &'static str,
+        mut packet: Outline,
+        payload: &Bytes,
+    ) {
+        let reliable = label == RELIABLE;
+        let Some(sender) = self.room.participant(sid) else { return };
+        if !sender.who.permission.can_publish_data {
+            return;
+        }
         let is_agent = sender.who.kind == auth::Kind::Agent;
         if packet.value == field::SPEAKER || (packet.value == field::TRANSCRIPTION && !is_agent) {
             return;
@@ -189,43 +233,32 @@ impl Conference {
             packet.destinations.extend(identities);
             packet.sids.extend(sids);
         }
-        let speaks_for_another = is_agent
-            && !packet.identity.is_empty()
-            && matches!(
-                packet.value,
-                field::CHAT
-                    | field::TRANSCRIPTION
-                    | field::STREAM_HEADER
-                    | field::STREAM_CHUNK
-                    | field::STREAM_TRAILER
-            );
-        let identity = if sender.who.permission.hidden {
-            String::new()
-        } else if speaks_for_another {
-            packet.identity.clone()
-        } else {
-            sender.who.identity.clone()
-        };
-        let from = if sender.who.permission.hidden { String::new() } else { sid.0.clone() };
-        if reliable && !self.is_next(&sid, packet.sequence) {
-            return;
-        }
-        if matches!(packet.value, field::RPC_ACK | field::RPC_RESPONSE) && self.on_call_answer(&sid, &payload)
-        {
+        let identity = name_of(sender, is_agent, &packet);
+        let hidden = sender.who.permission.hidden;
+        if matches!(packet.value, field::RPC_ACK | field::RPC_RESPONSE) && self.on_call_answer(sid, payload) {
             return;
         }
         let metrics = packet.value == field::METRICS;
         let peers = self.receivers(&packet.destinations, &packet.sids, |p| {
-            p.sid != sid && (!metrics || p.who.permission.can_subscribe_metrics)
+            p.sid != *sid && (!metrics || p.who.permission.can_subscribe_metrics)
         });
         if peers.is_empty() {
             return;
         }
-        if self.crowd.has(&sid) {
+        if self.crowd.has(sid) {
             // Receivers are to know whom they hear.
-            self.update(&sid, true);
+            self.update(sid, true);
         }
-        let payload = packet.write(reliable, &from, &identity);
+        let sequence = packet.sequence;
+        let payload = packet.write(reliable, if hidden { "" } else { &sid.0 }, &identity);
+        // Without a publisher's sid receivers tell no repeats.
+        if reliable
+            && sequence != 0
+            && !hidden
+            && let Some(session) = self.sessions.get_mut(sid)
+        {
+            session.reliable.keep(now.mono, sequence, &peers, &payload);
+        }
         self.command(sfu::Command::SendData { peers, label, payload });
     }
 
@@ -249,14 +282,6 @@ impl Conference {
             self.tell(&sid, proto::signal_response::Message::RequestResponse(response));
         }
         false
-    }
-
-    /// Repeats after a resume are dropped; zero is a client that does not number.
-    fn is_next(&mut self, sid: &room::ParticipantSid, sequence: u32) -> bool {
-        let Some(session) = self.sessions.get_mut(sid).filter(|_| sequence != 0) else { return true };
-        let is_new = sequence > session.last_sequence;
-        session.last_sequence = session.last_sequence.max(sequence);
-        is_new
     }
 
     /// The named participants, or all if none is named. A client learns that it is connected a moment before

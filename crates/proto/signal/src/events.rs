@@ -38,6 +38,7 @@ impl Conference {
                 self.refresh_token(now, &participant);
                 self.start_media(now, &participant);
             }
+            Event::Hid { participant } => self.on_hid(now, &participant),
             Event::Left { participant, connected, reason } => {
                 self.on_left(now, &participant, connected, reason);
             }
@@ -97,6 +98,18 @@ impl Conference {
         let Some(participant) = self.room.participant(sid) else { return };
         let participants = vec![messages::participant_info(&self.room, participant)];
         self.tell(sid, Message::Update(proto::ParticipantUpdate { participants }));
+    }
+
+    /// For the others, whoever hides is gone, and whoever shows again has come.
+    fn on_hid(&mut self, now: Time, sid: &ParticipantSid) {
+        let Some(participant) = self.room.participant(sid) else { return };
+        let mut info = messages::participant_info(&self.room, participant);
+        info.tracks.clear();
+        info.data_tracks.clear();
+        info.set_state(proto::participant_info::State::Disconnected);
+        self.departures.note(now.mono, &info);
+        let message = Message::Update(proto::ParticipantUpdate { participants: vec![info] });
+        self.broadcast(message, |p| p != sid);
     }
 
     fn on_left(&mut self, now: Time, participant: &Participant, connected: bool, reason: LeaveReason) {

@@ -26,6 +26,7 @@ mod offering;
 mod publishing;
 mod quality;
 mod rate;
+mod reliable;
 mod requests;
 mod resume;
 mod second_codec;

@@ -74,9 +74,11 @@ impl Conference {
         session.hold.losses += 1;
         let unread = session.hold.heard.checked_sub(UNREAD).unwrap_or(session.hold.heard);
         session.hold.heard = now.mono;
+        session.hold.resumed = Some(now.mono);
+        session.hold.replay_due = true;
         let client_configuration = session.make.configuration(session.hold.way);
         session.claims.expires_at = claims.expires_at;
-        let last_message_seq = session.last_sequence;
+        let last_message_seq = session.reliable.last();
         if let Some(previous) = previous {
             self.sockets.remove(&previous);
             self.output.push_back(Output::Close { session: previous });
@@ -89,8 +91,11 @@ impl Conference {
             last_message_seq,
         };
         self.send(socket, Message::Reconnect(reconnect));
-        // Clients name each other by identity: whoever has come back under theirs has not gone.
-        let gone = self.departures.since(unread).filter(|g| self.room.by_identity(&g.identity).is_none());
+        // Clients name each other by identity: whoever has come back under theirs, and is seen, has not gone.
+        let identity = claims.identity.as_str();
+        let is_seen = |g: &str| self.room.by_identity(g).is_some_and(|p| !p.who.permission.hidden);
+        let gone = self.departures.since(unread);
+        let gone = gone.filter(|g| g.identity != identity && !is_seen(&g.identity));
         let visible = self.room.participants().filter(|p| p.sid == *sid || !p.who.permission.hidden);
         let present = visible.map(|p| messages::participant_info(&self.room, p));
         let participants = gone.cloned().chain(present).collect();
@@ -126,6 +131,7 @@ impl Conference {
             self.expel(now, sid, LeaveReason::StateMismatch);
             return;
         }
+        self.replay_data(now, sid, &state.datachannel_receive_states);
         if let Some(subscription) = state.subscription {
             self.on_subscription(now, sid, subscription);
         }

@@ -9,6 +9,7 @@ use sfu::PeerId;
 
 use crate::negotiation::{Downstream, Offerer, Upstream};
 use crate::rate::Allowance;
+use crate::reliable::Reliable;
 use crate::{JoinRequest, Mode, SessionId};
 
 /// From this client protocol on, the tracks of one stream may share its name.
@@ -112,8 +113,7 @@ pub(crate) struct Session {
     /// What it may still send to others, and when it was last told that this was too much.
     pub(crate) data: Allowance,
     pub(crate) data_refused: Option<Instant>,
-    /// Of reliable data packets.
-    pub(crate) last_sequence: u32,
+    pub(crate) reliable: Reliable,
     pub(crate) hold: Hold,
 }
 
@@ -127,11 +127,15 @@ pub(crate) struct Hold {
     /// Over what its media may come.
     pub(crate) way: Way,
     pub(crate) next_resume: NextResume,
+    /// When it last resumed.
+    pub(crate) resumed: Option<Instant>,
+    /// It has resumed, and has not said yet which data it has got.
+    pub(crate) replay_due: bool,
 }
 
 impl Hold {
     pub(crate) fn new(now: Instant, way: Way) -> Self {
-        Self { losses: 0, heard: now, way, next_resume: NextResume::Works }
+        Self { losses: 0, heard: now, way, next_resume: NextResume::Works, resumed: None, replay_due: false }
     }
 }
 

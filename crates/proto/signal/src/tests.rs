@@ -17,6 +17,7 @@ mod playing;
 mod publishing;
 mod quality;
 mod random;
+mod reliable;
 mod resume;
 mod single;
 mod whip;

@@ -19,13 +19,13 @@ fn room_of(identities: &[&str]) -> World {
     world
 }
 
-fn send(world: &mut World, from: &str, label: &str, payload: impl Into<Bytes>) {
+pub(super) fn send(world: &mut World, from: &str, label: &str, payload: impl Into<Bytes>) {
     let peer = world.peers_of(from)[0];
     let event = sfu::Event::Data { peer, label: label.into(), payload: payload.into() };
     world.handle(Input::Media(event));
 }
 
-fn delivered(world: &mut World) -> Vec<(Vec<PeerId>, &'static str, proto::DataPacket)> {
+pub(super) fn delivered(world: &mut World) -> Vec<(Vec<PeerId>, &'static str, proto::DataPacket)> {
     let sent = world.take_commands().into_iter().filter_map(|c| match c {
         Command::SendData { peers, label, payload } => {
             Some((peers, label, proto::DataPacket::decode(payload).unwrap()))
@@ -36,7 +36,7 @@ fn delivered(world: &mut World) -> Vec<(Vec<PeerId>, &'static str, proto::DataPa
 }
 
 #[allow(deprecated)]
-fn user(text: &str, to: &[&str], sequence: u32) -> proto::DataPacket {
+pub(super) fn user(text: &str, to: &[&str], sequence: u32) -> proto::DataPacket {
     proto::DataPacket {
         destination_identities: to.iter().map(|t| (*t).to_owned()).collect(),
         participant_identity: "somebody else".into(),

@@ -19,7 +19,7 @@ fn resume(sid: &str, mode: Mode) -> crate::JoinRequest {
 }
 
 /// Somebody whose media is connected.
-fn connected(world: &mut World, identity: &str, mode: Mode) -> SessionId {
+pub(super) fn connected(world: &mut World, identity: &str, mode: Mode) -> SessionId {
     let mut asked = request(mode);
     if mode == Mode::Single {
         asked.offer = Some(description("offer", CHROMIUM_V1, 1));
