@@ -2,7 +2,8 @@
  * What a test says to a browser: `window.client`. Runs livekit-client as an application would, and answers questions
  * with plain data. Everything that is asked about others is asked by identity and source.
  */
-import { DisconnectReason, ExternalE2EEKeyProvider, Room, RoomEvent, RpcError, Track, VideoQuality, setLogLevel } from "livekit-client";
+import { DataPacket, MetricsBatch } from "@livekit/protocol";
+import { DisconnectReason, ExternalE2EEKeyProvider, ParticipantKind, Room, RoomEvent, RpcError, Track, VideoQuality, setLogLevel } from "livekit-client";
 
 setLogLevel("warn");
 
@@ -48,6 +49,8 @@ async function join({ url, token, options = {}, connect = {}, secret, seat: mine
     .on(RoomEvent.TrackSubscriptionFailed, (sid, who, reason) => note("refused")(`${who.identity} ${reason}`))
     .on(RoomEvent.LocalTrackSubscribed, (publication) => note("taken")(publication.source))
     .on(RoomEvent.ActiveSpeakersChanged, (speakers) => note("speakers")(speakers.map((who) => who.identity)))
+    .on(RoomEvent.TranscriptionReceived, (segments, who) => note("transcribed")(`${who?.identity}: ${segments.map(({ text }) => text)}`))
+    .on(RoomEvent.MetricsReceived, (_, who) => note("measured")(who?.identity))
     .on(RoomEvent.DataReceived, (payload, who, kind, topic) => {
       const text = new TextDecoder().decode(payload);
       if (topic === COUNT) (counts[who?.identity] ??= []).push(Number(text));
@@ -278,6 +281,9 @@ async function sendRaw(bytes, times) {
   for (let n = 0; n < times; n += 1) channel.send(new Uint8Array(bytes).fill(0xff));
 }
 
+/** A packet that SDKs send by themselves at most. */
+const sendMetrics = () => room.engine.sendDataPacket(new DataPacket({ value: { case: "metrics", value: new MetricsBatch({ timestampMs: 1n, strData: ["rtt"] }) } }), 0);
+
 async function reliableChannel() {
   await room.engine.ensurePublisherConnected(0);
   return { channel: room.engine.dataChannelForKind?.(0) ?? room.engine.reliableDC };
@@ -429,6 +435,41 @@ async function readFrames(track) {
 
 const iceServers = () => room.engine.latestJoinResponse.iceServers.map(({ urls, username, credential }) => ({ urls, username, credential }));
 
+/** Change what the others see of oneself; the number of the reason if the server refuses. */
+async function present({ name, metadata, attributes }) {
+  try {
+    if (name !== undefined) await room.localParticipant.setName(name);
+    if (metadata !== undefined) await room.localParticipant.setMetadata(metadata);
+    if (attributes !== undefined) await room.localParticipant.setAttributes(attributes);
+    return "done";
+  } catch (error) {
+    return error.reason ?? String(error);
+  }
+}
+
+/** Who may have one's tracks: everybody, or only those named. */
+const admit = (everyone, identities = []) =>
+  room.localParticipant.setTrackSubscriptionPermissions(
+    everyone,
+    identities.map((participantIdentity) => ({ participantIdentity, allowAll: true })),
+  );
+
+/** What one is and may, as the client knows it, and what it knows of the room and the others. */
+const whatIAm = () => ({
+  sid: room.localParticipant.sid,
+  room: room.name,
+  name: room.localParticipant.name,
+  metadata: room.localParticipant.metadata,
+  attributes: room.localParticipant.attributes,
+  permissions: room.localParticipant.permissions?.toJson({ emitDefaultValues: true }),
+  published: [...room.localParticipant.trackPublications.values()].map(({ source }) => source),
+  roomMetadata: room.metadata,
+  recording: room.isRecording,
+  others: Object.fromEntries(
+    [...room.remoteParticipants.values()].map((who) => [who.identity, { name: who.name, metadata: who.metadata, attributes: who.attributes, kind: ParticipantKind[who.kind] }]),
+  ),
+});
+
 const leave = () => room.disconnect();
 const simulate = (scenario, argument) => room.simulateScenario(scenario, argument);
 const ownSid = () => room.localParticipant.sid;
@@ -475,8 +516,8 @@ const inside = () => room;
 
 window.client = {
   room: inside,
-  join, leave, camera, microphone, speakBeforehand, publishPainted, publishTone, unpublish, say, sendBytes, askQuality, askFps, sides, streamNames, resize, subscribe,
+  join, leave, present, admit, whatIAm, camera, microphone, speakBeforehand, publishPainted, publishTone, unpublish, say, sendBytes, askQuality, askFps, sides, streamNames, resize, subscribe,
   look, received, colorOf, sent, simulate, lacks, throughPort, relayOnly, ipv6Only, iceServers,
-  sendRaw, watch, watched, ownSid, roomName, answerCalls, callMethod, sendStream, publishDataTrack, pushFrames, unpublishDataTrack,
+  sendRaw, sendMetrics, watch, watched, ownSid, roomName, answerCalls, callMethod, sendStream, publishDataTrack, pushFrames, unpublishDataTrack,
   startCounting, stopCounting, counted, goDeaf,
 };

@@ -29,6 +29,22 @@ export class Line {
     this.terms = { up, down };
   }
 
+  /** Nothing passes. */
+  cut() {
+    this.set({ up: { loss: 1 }, down: { loss: 1 } });
+  }
+
+  /** Everything passes again. */
+  mend() {
+    this.set({});
+  }
+
+  /** From now on every client comes from another address, as the server sees it. */
+  move() {
+    for (const { socket } of this.#far.values()) socket.close();
+    this.#far.clear();
+  }
+
   #up(datagram, from) {
     const name = `${from.address}:${from.port}`;
     let far = this.#far.get(name);

@@ -47,3 +47,13 @@ export function setUp(name, { config, flags } = {}) {
 /** Room names are told apart by this, so that tests of one server do not meet. */
 let rooms = 0;
 export const freshRoom = (what = "room") => `${what}-${process.pid}-${(rooms += 1)}`;
+
+/** One of several things that happen to the same call. */
+export async function step(what, work) {
+  try {
+    await work();
+  } catch (error) {
+    error.message = `${what}: ${error.message}`;
+    throw error;
+  }
+}

@@ -15,6 +15,7 @@ from livekit import api, rtc
 # Four quarters of the picture, far apart in every channel, so that chroma subsampling and the encoder cannot blur
 # one into another: top left, top right, bottom left, bottom right.
 PATTERN = [(220, 40, 40), (40, 200, 60), (50, 70, 220), (230, 220, 60)]
+PRECONNECT = "lk.agent.pre-connect-audio-buffer"
 SAMPLE_RATE = 48_000
 FRAME_RATE = 15
 
@@ -60,6 +61,8 @@ class Participant:
         self.streams: list[dict] = []
         self.frames: dict[str, dict] = {}
         self.happened: list[dict] = []
+        self.early: list[dict] = []
+        self.transcripts: list[dict] = []
         self.ended: str | None = None
 
     def spawn(self, work) -> None:
@@ -82,6 +85,8 @@ class Participant:
         self.room.on("data_received", self.data)
         self.room.on("disconnected", self.disconnected)
         self.room.on("data_track_published", lambda track: self.spawn(self.read_frames(track)))
+        self.room.on("transcription_received", self.transcribed)
+        self.room.register_byte_stream_handler(PRECONNECT, lambda reader, who: self.spawn(self.read_early(reader, who)))
         self.room.register_byte_stream_handler("bytes", lambda reader, who: self.spawn(self.read_stream(reader, who)))
         self.room.register_text_stream_handler("lk.chat", lambda reader, who: self.spawn(self.read(reader, who)))
         await self.room.connect(url, token, rtc.RoomOptions(auto_subscribe=True, single_peer_connection=single))
@@ -199,6 +204,21 @@ class Participant:
         payload = b"".join([chunk async for chunk in reader])
         self.streams.append({"from": who, "size": len(payload), "sum": total(payload)})
 
+    async def read_early(self, reader, who) -> None:
+        """What somebody said before this agent could hear them."""
+        payload = b"".join([chunk async for chunk in reader])
+        self.early.append({"from": who, "size": len(payload), "attributes": dict(reader.info.attributes)})
+
+    def transcribed(self, segments, who, publication) -> None:
+        said = {"of": who.identity if who else None, "track": publication.sid if publication else None}
+        self.transcripts.append({**said, "text": [segment.text for segment in segments]})
+
+    async def do_transcribe(self, of, track, text):
+        segment = rtc.TranscriptionSegment(id="1", text=text, start_time=0, end_time=1, language="en", final=True)
+        await self.room.local_participant.publish_transcription(
+            rtc.Transcription(participant_identity=of, track_sid=track, segments=[segment])
+        )
+
     async def do_publish_data_track(self, name):
         self.data_track = await self.room.local_participant.publish_data_track(name=name)
 
@@ -239,6 +259,8 @@ class Participant:
             "happened": self.happened,
             "streams": self.streams,
             "frames": self.frames,
+            "early": self.early,
+            "transcripts": self.transcripts,
             "ended": self.ended,
             "connected": self.room.isconnected(),
             "others": sorted(self.room.remote_participants),

@@ -77,6 +77,43 @@ for (const [mode, single] of [
       await kaa.notices("the text", read);
     });
 
+    it("agents transcribe and hear what was said before, and metrics go to those who may have them", async () => {
+      const room = freshRoom("agents");
+      const options = { singlePeerConnection: single };
+      const [ada] = await suite.gather(room, ["ada"], { options });
+      const [kaa, nag] = ["kaa", "nag"].map((identity) => new PythonParticipant(identity));
+      snakes.push(kaa, nag);
+      const token = await suite.server.token("kaa", room, { kind: "agent" });
+      // The microphone is open before the agent is there, which is the first to hear it.
+      await ada.call("speakBeforehand");
+      await kaa.join(suite.server, room, { single, token });
+      const { early } = await kaa.notices("what ada said before", (seen) => seen.early.length > 0);
+      const cyd = await suite.someone("cyd");
+      await cyd.join(suite.server, room, { options, grant: { video: { canSubscribeMetrics: true } } });
+      await nag.join(suite.server, room, { single });
+      const { sid } = (await cyd.look()).others.ada.tracks.microphone;
+      assert.equal(early[0].from, "ada");
+      assert.equal(early[0].attributes.trackId, sid);
+      assert.ok(early[0].size > 0, `${early[0].size} bytes`);
+      await kaa.notices("ada's sound", ({ heard }) => heard["ada/SOURCE_MICROPHONE"]?.energy > 0);
+      // Only agents may say what somebody said.
+      await nag.tell("transcribe", { of: "ada", track: sid, text: "a lie" });
+      await nag.tell("say", { text: "after the lie" });
+      await ada.notices("nag's word", (seen) => seen.chats.some(({ text }) => text === "after the lie"));
+      await kaa.tell("transcribe", { of: "ada", track: sid, text: "beep" });
+      await ada.told("transcribed", "ada: beep");
+      await nag.notices("what ada said", ({ transcripts }) => transcripts.length > 0);
+      assert.deepEqual((await nag.look()).transcripts, [{ of: "ada", track: sid, text: ["beep"] }]);
+      assert.ok(!(await ada.look()).happened.some(({ detail }) => detail === "ada: a lie"));
+      for (const [from, to] of [[ada, cyd], [cyd, ada]]) {
+        await from.call("sendMetrics");
+        await from.call("say", "measured");
+        await to.notices("a word after the metrics", (seen) => seen.chats.some((chat) => chat.from === from.identity && chat.text === "measured"));
+      }
+      const measured = async (person) => (await person.look()).happened.filter(({ what }) => what === "measured").map(({ detail }) => detail);
+      assert.deepEqual([await measured(ada), await measured(cyd)], [[], ["ada"]]);
+    });
+
     it("data tracks are published, received, and end", async () => {
       const [ada, kaa, nag] = await gather(single);
       await ada.call("publishDataTrack", "joint");

@@ -1,0 +1,167 @@
+/**
+ * The rules of a room as browsers and a back end meet them: rights that change while they are used, audiences, those who
+ * hide, profiles, limits, other rooms.
+ */
+
+import assert from "node:assert/strict";
+import { beforeEach, describe, it } from "node:test";
+import { RequestResponse_Reason as Reason, RoomConfiguration } from "@livekit/protocol";
+import { AccessToken, RoomServiceClient } from "livekit-server-sdk";
+import { freshRoom, setUp, step } from "../harness/suite.js";
+import { until } from "../harness/until.js";
+
+const CAPTURE = { width: 320, height: 180, frameRate: 15 };
+const suite = setUp("rooms");
+let rooms;
+beforeEach(() => (rooms ??= new RoomServiceClient(suite.server.http, suite.server.keys.key, suite.server.keys.secret)));
+
+const standing = (person, what, probe) =>
+  until(`${person.identity} to stand as ${what}`, async () => {
+    const now = await person.call("whatIAm");
+    if (probe(now)) return now;
+    throw new Error(JSON.stringify(now));
+  });
+
+/** With a token that says more than a grant. */
+async function joinWith(person, room, fill, options) {
+  const token = new AccessToken(suite.server.keys.key, suite.server.keys.secret, { identity: person.identity, ttl: "10m" });
+  token.addGrant({ roomJoin: true, room });
+  fill(token);
+  await person.call("join", { url: suite.server.ws, token: await token.toJwt(), options, seat: person.seat });
+}
+
+/** ada, who may change herself and has a camera, and the others. */
+async function gather(room, others, options) {
+  const ada = await suite.someone("ada");
+  await joinWith(ada, room, (token) => {
+    token.addGrant({ roomJoin: true, room, canUpdateOwnMetadata: true });
+    token.kind = "agent";
+  }, options);
+  await ada.call("camera", true, CAPTURE);
+  return [ada, ...(await suite.gather(room, others, { options }))];
+}
+
+const sees = (watchers, of) => Promise.all(watchers.map((person) => person.sees(of)));
+const subscribed = (seen) => seen.others.ada?.tracks.camera?.subscribed === true;
+
+for (const [mode, options] of [
+  ["v1", { singlePeerConnection: true }],
+  ["v0", { singlePeerConnection: false }],
+]) {
+  describe(mode, () => {
+    it("rights, audiences and profiles change while they are used", async () => {
+      const room = freshRoom("rights");
+      const [ada, bob, cyd] = await gather(room, ["bob", "cyd"], options);
+      const may = (identity, permission = {}) =>
+        rooms.updateParticipant(room, identity, { permission: { canSubscribe: true, canPublish: true, canPublishData: true, canUpdateMetadata: true, ...permission } });
+      await sees([bob, cyd], "ada");
+
+      await step("a publisher who may no longer publish is unpublished", async () => {
+        await may("ada", { canPublish: false });
+        await bob.told("unpublished", "ada/camera");
+        await standing(ada, "one who publishes nothing", ({ permissions, published }) => !permissions.canPublish && published.length === 0);
+        await may("ada");
+        await standing(ada, "one who may publish", ({ permissions }) => permissions.canPublish);
+        await ada.call("camera", true, CAPTURE);
+        await bob.sees("ada");
+      });
+      await step("nobody sends to whoever may not subscribe", async () => {
+        await may("bob", { canSubscribe: false });
+        await bob.notices("nothing of ada", (seen) => !subscribed(seen));
+        await may("bob");
+        await bob.sees("ada");
+      });
+      await step("data is silenced, and heard again", async () => {
+        await may("ada", { canPublishData: false });
+        await standing(ada, "one who is silent", ({ permissions }) => !permissions.canPublishData);
+        await ada.call("sendBytes", "unheard", { reliable: true, topic: "t" }).catch(() => {});
+        await may("ada");
+        await standing(ada, "one who may speak", ({ permissions }) => permissions.canPublishData);
+        await ada.call("sendBytes", "heard", { reliable: true, topic: "t" });
+        const { chats } = await bob.notices("a word", (seen) => seen.chats.some(({ text }) => text === "heard"));
+        assert.deepEqual(chats.map(({ text }) => text), ["heard"]);
+      });
+      await step("a publisher says who gets its tracks", async () => {
+        await ada.call("admit", false, ["cyd"]);
+        await bob.notices("nothing of ada", (seen) => !subscribed(seen));
+        await cyd.sees("ada");
+        await ada.call("admit", true);
+        await bob.sees("ada");
+      });
+      await step("whoever hides is gone, and comes back with pictures", async () => {
+        await may("ada", { hidden: true });
+        await bob.told("left", "ada");
+        await bob.notices("nobody called ada", (seen) => !seen.others.ada);
+        await standing(ada, "one who publishes still", ({ published, others }) => published.length === 1 && "bob" in others);
+        await may("ada");
+        await sees([bob, cyd], "ada");
+      });
+      await step("names, metadata and attributes change, or are refused by name", async () => {
+        assert.equal(await ada.call("present", { name: "Ada L.", metadata: "m1", attributes: { mood: "fine", hat: "red" } }), "done");
+        assert.equal(await ada.call("present", { attributes: { hat: "" } }), "done");
+        const { others } = await standing(bob, "one who knows ada", ({ others: { ada: her } }) => her?.metadata === "m1" && her.attributes.mood === "fine" && !("hat" in her.attributes));
+        assert.deepEqual([others.ada.name, others.ada.kind], ["Ada L.", "AGENT"]);
+        // bob's token says nothing of that, and his rights were replaced above by ones that do.
+        assert.equal(await cyd.call("present", { metadata: "mine" }), Reason.NOT_ALLOWED);
+        assert.equal(await bob.call("present", { metadata: "mine" }), "done");
+        assert.equal(await ada.call("present", { metadata: "x".repeat(600_000) }), Reason.LIMIT_EXCEEDED);
+        assert.equal(await ada.call("present", { attributes: { big: "x".repeat(70_000) } }), Reason.LIMIT_EXCEEDED);
+        assert.equal(await ada.call("present", { name: "x".repeat(300) }), Reason.LIMIT_EXCEEDED);
+        await rooms.updateRoomMetadata(room, "about the room");
+        await standing(bob, "one who knows of the room", ({ roomMetadata }) => roomMetadata === "about the room");
+      });
+    });
+
+    it("a recorder marks the room and is not seen; a browser is forwarded and moved with its pictures", async () => {
+      const [room, there] = [freshRoom("here"), freshRoom("there")];
+      const [ada, bob] = await gather(room, ["bob"], options);
+      const [cyd] = await suite.gather(there, ["cyd"], { options });
+      await bob.sees("ada");
+
+      await step("who is hidden sees and is not seen, a recorder marks the room", async () => {
+        const ghost = await suite.someone("ghost");
+        await ghost.join(suite.server, room, { options, grant: { video: { hidden: true, recorder: true } } });
+        // A recorder may have what others may not.
+        await ada.call("admit", false, ["bob"]);
+        await ghost.sees("ada");
+        await standing(ada, "one who is recorded", ({ recording }) => recording === true);
+        assert.deepEqual(Object.keys((await ada.look()).others), ["bob"]);
+        await ghost.leave();
+        await standing(ada, "one who is not recorded", ({ recording }) => recording === false);
+        await ada.call("admit", true);
+      });
+      await step("forwarded, ada is in both rooms", async () => {
+        await rooms.forwardParticipant(room, "ada", there);
+        await sees([bob, cyd], "ada");
+        await rooms.updateParticipant(room, "ada", { metadata: "here and there" });
+        await standing(cyd, "one who knows ada", ({ others }) => others.ada?.metadata === "here and there");
+      });
+      await step("moved, bob is in the other room alone", async () => {
+        await bob.call("camera", true, CAPTURE);
+        await ada.sees("bob");
+        await rooms.moveParticipant(room, "bob", there);
+        await ada.told("left", "bob");
+        await cyd.sees("bob");
+        await sees([bob], "ada");
+        assert.deepEqual((await rooms.listParticipants(room)).map(({ identity }) => identity), ["ada"]);
+      });
+    });
+  });
+}
+
+it("a token's configuration makes the room: seats, metadata and how long it waits", async () => {
+  const name = freshRoom("configured");
+  const fill = (token) => (token.roomConfig = new RoomConfiguration({ name, maxParticipants: 2, metadata: "by token", departureTimeout: 1 }));
+  const [ada, bob, cyd] = await Promise.all(["ada", "bob", "cyd"].map((identity) => suite.someone(identity)));
+  await joinWith(ada, name, fill);
+  await joinWith(bob, name, fill);
+  assert.equal((await ada.call("whatIAm")).roomMetadata, "by token");
+  await assert.rejects(joinWith(cyd, name, fill));
+  assert.equal((await rooms.listParticipants(name)).length, 2);
+  await Promise.all([ada.leave(), bob.leave()]);
+  await until("the room to end", async () => (await rooms.listRooms([name])).length === 0, { within: 10_000 });
+
+  const empty = freshRoom("empty");
+  await rooms.createRoom({ name: empty, emptyTimeout: 1 });
+  await until("a room to which nobody comes to end", async () => (await rooms.listRooms([empty])).length === 0, { within: 10_000 });
+});
