@@ -8,7 +8,22 @@ use crate::messages;
 use crate::negotiation::Wish;
 
 /// Codecs and layers listed in one request.
-pub(crate) const LISTED_MAX: usize = 8;
+const LISTED_MAX: usize = 8;
+
+/// Bytes of an id of the client's, and of a name that others are told.
+pub(crate) const ID_MAX: usize = 256;
+/// Bytes of a codec's name.
+const CODEC_MAX: usize = 64;
+
+/// Whether a request's words are as long as words are. All of them are told everybody, with each change of the
+/// participant.
+pub(crate) fn is_modest(add: &proto::AddTrackRequest) -> bool {
+    let modest = |codec: &proto::SimulcastCodec| codec.cid.len() <= ID_MAX && codec.codec.len() <= CODEC_MAX;
+    add.cid.len() <= ID_MAX
+        && add.stream.len() <= ID_MAX
+        && add.simulcast_codecs.len() <= LISTED_MAX
+        && add.simulcast_codecs.iter().all(modest)
+}
 
 /// The client's ids of a track: one of its own, and one for each codec that it lists.
 pub(crate) fn cids(add: &proto::AddTrackRequest) -> Vec<String> {

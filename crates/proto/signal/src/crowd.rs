@@ -24,6 +24,8 @@ pub(crate) struct Crowd {
     waiting: BTreeSet<ParticipantSid>,
     /// All that is new about somebody is that their media is connected.
     pub(crate) activating: bool,
+    /// What somebody changes may wait: it has changed much already.
+    pub(crate) defers: bool,
 }
 
 impl Crowd {
@@ -42,6 +44,11 @@ impl Conference {
     pub(crate) fn may_wait(&self, sid: &ParticipantSid) -> bool {
         let watches = self.room.participant(sid).is_some_and(|p| !p.is_publisher && !p.who.permission.hidden);
         watches && self.sessions.len() > CROWD_MIN
+    }
+
+    /// Whether the others know of somebody at all.
+    pub(crate) fn is_seen(&self, sid: &ParticipantSid) -> bool {
+        self.room.participant(sid).is_some_and(|p| !p.who.permission.hidden)
     }
 
     /// The others hear of somebody with the next batch.

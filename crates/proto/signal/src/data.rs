@@ -3,6 +3,7 @@
 //! A packet is edited on the wire, field by field: what this server does not know, such as an encrypted
 //! payload or a field of a newer client, passes through as it came.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clock::Time;
@@ -293,14 +294,19 @@ impl Conference {
         sids: &[String],
         fits: impl Fn(&Participant) -> bool,
     ) -> Vec<PeerId> {
+        // A packet may name thousands, and there may be thousands to look for.
+        let identities: BTreeSet<&str> = identities.iter().map(String::as_str).collect();
+        let sids: BTreeSet<&str> = sids.iter().map(String::as_str).collect();
         let named = |p: &Participant| {
             (identities.is_empty() && sids.is_empty())
-                || identities.contains(&p.who.identity)
-                || sids.contains(&p.sid.0)
+                || identities.contains(p.who.identity.as_str())
+                || sids.contains(p.sid.as_str())
         };
         let everyone =
             self.room.participants().filter(|p| p.state != State::Disconnected && named(p) && fits(p));
-        everyone.filter_map(|p| self.sessions.get(&p.sid)).map(|s| s.sending_peer()).collect()
+        // Who has no SDK opens no channel: what is kept for it would be kept for ever.
+        let heard = everyone.filter_map(|p| self.sessions.get(&p.sid)).filter(|s| !s.media_only);
+        heard.map(|s| s.sending_peer()).collect()
     }
 
     /// From the server API: nobody's packet.

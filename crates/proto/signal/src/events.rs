@@ -27,7 +27,8 @@ impl Conference {
                 self.tell_of(now, &participant);
             }
             Event::Updated { participant } => {
-                if self.crowd.activating && self.may_wait(&participant) {
+                let defers = self.crowd.defers && self.is_seen(&participant);
+                if defers || self.crowd.activating && self.may_wait(&participant) {
                     self.update_itself(&participant);
                     self.tell_later(now, &participant);
                 } else {

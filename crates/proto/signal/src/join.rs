@@ -14,6 +14,9 @@ use prost::Message as _;
 /// An inflated `JoinRequest`, in bytes.
 const INFLATED_MAX: u64 = 1 << 20;
 
+/// Capabilities of a client that are read; the others are told of them.
+const CAPABILITIES_MAX: usize = 32;
+
 /// Which peer connections a client has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
@@ -131,9 +134,11 @@ impl JoinRequest {
         }
         let body = proto::JoinRequest::decode(&*body).map_err(|_| BadRequest::Body)?;
         let settings = body.connection_settings.unwrap_or_default();
+        let mut client = body.client_info.unwrap_or_default();
+        client.capabilities.truncate(CAPABILITIES_MAX);
         Ok(Self {
             mode: Mode::Single,
-            client: body.client_info.unwrap_or_default(),
+            client,
             auto_subscribe: settings.auto_subscribe,
             auto_subscribe_data: settings.auto_subscribe_data_track.unwrap_or(false),
             adaptive_stream: settings.adaptive_stream,
@@ -198,7 +203,7 @@ fn fill_client(client: &mut proto::ClientInfo, key: &str, value: &str) {
             client.capabilities = value
                 .split(',')
                 .filter_map(|name| proto::client_info::Capability::from_str_name(name.trim()))
-                .take(32)
+                .take(CAPABILITIES_MAX)
                 .map(i32::from)
                 .collect();
         }

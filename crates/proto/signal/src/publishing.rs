@@ -8,7 +8,7 @@ use proto::request_response::{Reason, Request};
 use proto::signal_response::Message;
 use room::{Command, LeaveReason, Outcome, ParticipantSid, TrackChange, TrackKind, TrackSid};
 
-use crate::announcement::{LISTED_MAX, cids, draft, track_codec, wish};
+use crate::announcement::{ID_MAX, cids, draft, is_modest, track_codec, wish};
 use crate::conference::Published;
 use crate::messages;
 use crate::negotiation::{
@@ -25,7 +25,7 @@ impl Conference {
     /// A client announces a track, or a second codec for one.
     pub(crate) fn on_add_track(&mut self, now: Time, sid: &ParticipantSid, add: proto::AddTrackRequest) {
         let Some(session) = self.sessions.get(sid) else { return };
-        if add.cid.len() > 256 || add.stream.len() > 256 || add.simulcast_codecs.len() > LISTED_MAX {
+        if !is_modest(&add) {
             self.refuse(sid, 0, Reason::LimitExceeded, "request is too large", Request::AddTrack(add));
             return;
         }
@@ -294,7 +294,7 @@ impl Conference {
             if let (Some(entry), Some(actual)) = (entry, actual) {
                 entry.mime = actual.mime();
                 entry.mid = mid.to_string();
-                if !cid.is_empty() && entry.cid != cid {
+                if !cid.is_empty() && cid.len() <= ID_MAX && entry.cid != cid {
                     entry.sdp_cid = cid;
                 }
             }

@@ -26,14 +26,20 @@ impl Allowance {
 
     /// Whether one more is allowed; if so, it counts.
     pub(crate) fn take(&mut self, rate: Rate, now: Instant) -> bool {
+        self.take_many(rate, 1, now)
+    }
+
+    /// The same of one that is worth several; one that is worth more than all there ever is needs all there is.
+    pub(crate) fn take_many(&mut self, rate: Rate, count: u32, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.at).min(Duration::from_secs(3600));
         let gained =
             u64::try_from(passed.as_micros()).unwrap_or(u64::MAX).saturating_mul(rate.per_second.into());
         self.left = self.left.saturating_add(gained).min(u64::from(rate.burst) * ONE);
         self.at = self.at.max(now);
-        let allowed = self.left >= ONE;
+        let worth = u64::from(count.min(rate.burst).max(1)) * ONE;
+        let allowed = self.left >= worth;
         if allowed {
-            self.left -= ONE;
+            self.left -= worth;
         }
         allowed
     }
@@ -56,5 +62,17 @@ mod tests {
         assert_eq!([taken(&mut left, 1500), taken(&mut left, 3_600_000)], [2, 3]);
         // Time that goes backwards gives nothing.
         assert_eq!(taken(&mut left, 0), 0);
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // As above.
+    fn what_is_worth_more_waits_longer_and_not_for_ever() {
+        let rate = Rate { burst: 10, per_second: 1 };
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut left = Allowance::full(rate, start);
+        assert!(left.take_many(rate, 8, start) && !left.take_many(rate, 8, after(5)));
+        assert!(left.take_many(rate, 8, after(6)));
+        assert!(!left.take_many(rate, 1000, after(15)) && left.take_many(rate, 1000, after(16)));
     }
 }

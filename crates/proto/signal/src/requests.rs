@@ -29,6 +29,37 @@ pub(crate) fn reason_of(refusal: Refusal) -> Reason {
 /// What a client hears that asks faster than it may.
 const TOO_MANY: &str = "too many requests";
 
+/// Bytes of a participant that are told the others for the price of one change.
+const CHANGE_BYTES: usize = 16 << 10;
+/// Tracks named in one request; the rest is not read.
+const TRACKS_MAX: usize = 10_000;
+
+/// Who hears of what is asked. A few bytes from one client become a participant with all its metadata for each of the
+/// others, which one that reads slowly is dropped for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// Whom it concerns.
+    Nobody,
+    /// Everybody, as soon as it is done.
+    AtOnce,
+    /// Everybody, and it is enough if they hear the last of it.
+    InTime,
+}
+
+fn told_of(ask: &Ask) -> Told {
+    match ask {
+        Ask::Mute(_)
+        | Ask::UpdateAudioTrack(_)
+        | Ask::UpdateVideoTrack(_)
+        | Ask::PublishDataTrackRequest(_)
+        | Ask::UnpublishDataTrackRequest(_) => Told::InTime,
+        Ask::AddTrack(_) | Ask::Simulate(_) => Told::AtOnce,
+        // Changes of itself are counted where they are made. Whom a publisher admits is never refused: it would go on
+        // being heard by those whom it has just forbidden.
+        _ => Told::Nobody,
+    }
+}
+
 /// Without these the connection would break, or its end would not be told. Descriptions are answers to what both sides
 /// have asked for.
 fn is_vital(ask: &Ask) -> bool {
@@ -39,7 +70,6 @@ fn is_vital(ask: &Ask) -> bool {
 }
 
 impl Conference {
-    #[allow(deprecated)] // Old clients say `update_layers`.
     pub(crate) fn on_request(&mut self, now: Time, socket: SessionId, request: proto::SignalRequest) {
         // A socket that was replaced or never joined has no say.
         let Some(sid) = self.sockets.get(&socket).cloned() else { return };
@@ -52,44 +82,54 @@ impl Conference {
             self.refuse_too_many(&sid, ask);
             return;
         }
+        let defers = match told_of(&ask) {
+            Told::Nobody => false,
+            _ if self.may_change(now, &sid, 0) => false,
+            Told::AtOnce => {
+                self.refuse_too_many(&sid, ask);
+                return;
+            }
+            Told::InTime => true,
+        };
+        self.crowd.defers = defers;
+        self.obey(now, &sid, socket, ask);
+        self.crowd.defers = false;
+    }
+
+    #[allow(deprecated)] // Old clients say `update_layers`.
+    fn obey(&mut self, now: Time, sid: &ParticipantSid, socket: SessionId, ask: Ask) {
         match ask {
-            Ask::Offer(offer) => self.on_offer(now, &sid, offer),
-            Ask::Answer(answer) => self.on_answer(now, &sid, &answer),
-            Ask::Trickle(trickle) => self.on_trickle(&sid, &trickle),
-            Ask::AddTrack(add) => self.on_add_track(now, &sid, add),
-            Ask::Mute(mute) => self.on_mute(now, &sid, mute),
-            Ask::Subscription(subscription) => self.on_subscription(now, &sid, subscription),
-            Ask::TrackSetting(settings) => self.on_settings(now, &sid, &settings),
-            Ask::Leave(_) => self.expel(now, &sid, LeaveReason::ClientInitiated),
-            Ask::SubscriptionPermission(permission) => self.on_permission(now, &sid, permission),
-            Ask::SyncState(state) => self.on_sync_state(now, &sid, state),
-            Ask::Simulate(simulate) => self.on_simulate(now, &sid, simulate),
+            Ask::Offer(offer) => self.on_offer(now, sid, offer),
+            Ask::Answer(answer) => self.on_answer(now, sid, &answer),
+            Ask::Trickle(trickle) => self.on_trickle(sid, &trickle),
+            Ask::AddTrack(add) => self.on_add_track(now, sid, add),
+            Ask::Mute(mute) => self.on_mute(now, sid, mute),
+            Ask::Subscription(subscription) => self.on_subscription(now, sid, subscription),
+            Ask::TrackSetting(settings) => self.on_settings(now, sid, &settings),
+            Ask::Leave(_) => self.expel(now, sid, LeaveReason::ClientInitiated),
+            Ask::SubscriptionPermission(permission) => self.on_permission(now, sid, permission),
+            Ask::SyncState(state) => self.on_sync_state(now, sid, state),
+            Ask::Simulate(simulate) => self.on_simulate(now, sid, simulate),
             Ask::Ping(_) => self.send(socket, Message::Pong(now.unix_millis())),
             Ask::PingReq(ping) => {
                 let pong = proto::Pong { last_ping_timestamp: ping.timestamp, timestamp: now.unix_millis() };
                 self.send(socket, Message::PongResp(pong));
             }
-            Ask::UpdateMetadata(update) => self.on_update_metadata(now, &sid, update),
+            Ask::UpdateMetadata(update) => self.on_update_metadata(now, sid, update),
             Ask::UpdateAudioTrack(update) => {
                 let change = TrackChange::AudioFeatures(update.features.iter().copied().take(16).collect());
                 let request = Request::UpdateAudioTrack(update.clone());
-                self.describe(now, &sid, &update.track_sid, change, request);
+                self.describe(now, sid, &update.track_sid, change, request);
             }
             Ask::UpdateVideoTrack(update) => {
                 let change = TrackChange::Size { width: update.width, height: update.height };
-                self.describe(
-                    now,
-                    &sid,
-                    &update.track_sid,
-                    change,
-                    Request::UpdateVideoTrack(update.clone()),
-                );
+                self.describe(now, sid, &update.track_sid, change, Request::UpdateVideoTrack(update.clone()));
             }
-            Ask::PublishDataTrackRequest(request) => self.on_publish_data(now, &sid, request),
-            Ask::UnpublishDataTrackRequest(request) => self.on_unpublish_data(now, &sid, request),
-            Ask::UpdateDataSubscription(update) => self.on_data_subscription(now, &sid, update),
-            Ask::StoreDataBlobRequest(request) => self.on_store_blob(&sid, request),
-            Ask::GetDataBlobRequest(request) => self.on_get_blob(&sid, &request),
+            Ask::PublishDataTrackRequest(request) => self.on_publish_data(now, sid, request),
+            Ask::UnpublishDataTrackRequest(request) => self.on_unpublish_data(now, sid, request),
+            Ask::UpdateDataSubscription(update) => self.on_data_subscription(now, sid, update),
+            Ask::StoreDataBlobRequest(request) => self.on_store_blob(sid, request),
+            Ask::GetDataBlobRequest(request) => self.on_get_blob(sid, &request),
             Ask::UpdateLayers(_) => {}
         }
     }
@@ -97,6 +137,16 @@ impl Conference {
     fn may_ask(&mut self, now: Time, sid: &ParticipantSid) -> bool {
         let rate = self.config.limits.requests;
         self.sessions.get_mut(sid).is_some_and(|session| session.requests.take(rate, now.mono))
+    }
+
+    /// Whether everybody may be told of this participant once more, with so many bytes that are new.
+    fn may_change(&mut self, now: Time, sid: &ParticipantSid, new: usize) -> bool {
+        let rate = self.config.limits.updates;
+        let Some(profile) = self.room.participant(sid).map(|p| &p.who.profile) else { return false };
+        let attributes: usize = profile.attributes.iter().map(|(k, v)| k.len() + v.len()).sum();
+        let bytes = profile.metadata.len() + attributes + new;
+        let price = u32::try_from(1 + bytes / CHANGE_BYTES).unwrap_or(u32::MAX);
+        self.sessions.get_mut(sid).is_some_and(|session| session.updates.take_many(rate, price, now.mono))
     }
 
     /// Each is told, so that whoever waits for an answer has one; a client that does not read them is dropped.
@@ -177,7 +227,7 @@ impl Conference {
         update: proto::UpdateSubscription,
     ) {
         let named = update.participant_tracks.into_iter().flat_map(|p| p.track_sids);
-        let tracks = update.track_sids.into_iter().chain(named).map(TrackSid).collect();
+        let tracks = update.track_sids.into_iter().chain(named).take(TRACKS_MAX).map(TrackSid).collect();
         let command = Command::Subscribe { subscriber: sid.clone(), tracks, on: update.subscribe };
         let _ = self.tell_room(now, command);
     }
@@ -197,7 +247,7 @@ impl Conference {
             fps: update.fps,
             priority: update.priority,
         };
-        let tracks = update.track_sids.iter().cloned().map(TrackSid).collect();
+        let tracks = update.track_sids.iter().take(TRACKS_MAX).cloned().map(TrackSid).collect();
         let _ = self.tell_room(now, Command::Adjust { subscriber: sid.clone(), tracks, settings });
     }
 
@@ -223,11 +273,12 @@ impl Conference {
             metadata: update.metadata.clone(),
             attributes: update.attributes.clone().into_iter().collect(),
         };
+        let new =
+            change.metadata.len() + change.attributes.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>();
         let command = Command::Update { participant: sid.clone(), change, by_server: false };
         let request_id = update.request_id;
         let request = Request::UpdateMetadata(update);
-        let rate = self.config.limits.updates;
-        if !self.sessions.get_mut(sid).is_some_and(|session| session.updates.take(rate, now.mono)) {
+        if !self.may_change(now, sid, new) {
             self.refuse(sid, request_id, Reason::LimitExceeded, TOO_MANY, request);
             return;
         }

@@ -135,3 +135,74 @@ fn a_flood_of_data_is_dropped_beyond_the_rate_and_its_sender_told_once_a_second(
     assert_eq!(refusals(&world.hear(alice)), [(0, Reason::LimitExceeded)]);
     assert_eq!(refusals(&world.hear(bob)), []);
 }
+
+#[test]
+fn changes_in_a_row_are_all_made_and_the_others_hear_the_last_of_them() {
+    let mut config = config();
+    config.limits.updates = crate::Rate { burst: 3, per_second: 1 };
+    let mut world = World::new(config);
+    let (alice, bob) = (world.join("alice", Mode::Dual), world.join("bob", Mode::Dual));
+    world.hear(alice);
+    world.hear(bob);
+    let tracks = |heard: &[Message]| -> Vec<usize> {
+        let of = |m: &Message| match m {
+            Message::Update(update) => update.participants.first().map(|p| p.data_tracks.len()),
+            _ => None,
+        };
+        heard.iter().filter_map(of).collect()
+    };
+    for n in 1..=10u32 {
+        let request =
+            proto::PublishDataTrackRequest { pub_handle: n, name: format!("{n}"), ..Default::default() };
+        world.ask(alice, Ask::PublishDataTrackRequest(request));
+    }
+    assert_eq!(tracks(&world.hear(bob)), [1, 2, 3]);
+    let heard = world.hear(alice);
+    assert_eq!(refusals(&heard), []);
+    assert_eq!(tracks(&heard).last(), Some(&10), "she knows herself");
+    world.pass(Duration::from_secs(2));
+    assert_eq!(tracks(&world.hear(bob)), [10]);
+}
+
+#[test]
+fn large_metadata_is_told_less_often() {
+    let mut config = config();
+    config.limits.updates = crate::Rate { burst: 20, per_second: 1 };
+    let mut world = World::new(config);
+    let mut claims = claims("alice");
+    claims.video.as_mut().unwrap().can_update_own_metadata = Some(true);
+    let alice = world.join_with(claims, request(Mode::Dual));
+    let bob = world.join("bob", Mode::Dual);
+    world.hear(alice);
+    world.hear(bob);
+    for request_id in 1..=10 {
+        let metadata = "m".repeat(200_000);
+        let update = proto::UpdateParticipantMetadata { metadata, request_id, ..Default::default() };
+        world.ask(alice, Ask::UpdateMetadata(update));
+    }
+    assert_eq!(world.hear(bob).iter().filter(|m| matches!(m, Message::Update(_))).count(), 1);
+    assert_eq!(refusals(&world.hear(alice)).len(), 9);
+    world.pass(Duration::from_secs(20));
+    world.hear(alice);
+    let update = proto::UpdateParticipantMetadata { metadata: "m".into(), ..Default::default() };
+    world.ask(alice, Ask::UpdateMetadata(update));
+    assert_eq!(refusals(&world.hear(alice)), []);
+}
+
+#[test]
+fn what_everybody_is_told_of_a_track_is_no_longer_than_words_are() {
+    let mut world = World::new(config());
+    let alice = world.join("alice", Mode::Dual);
+    world.hear(alice);
+    let with = |codec: &str, cid: &str| {
+        let codec = proto::SimulcastCodec { codec: codec.into(), cid: cid.into(), ..Default::default() };
+        Ask::AddTrack(proto::AddTrackRequest { simulcast_codecs: vec![codec], ..camera() })
+    };
+    let long = "x".repeat(1000);
+    for ask in [with("vp8", &long), with(&long, "cid")] {
+        world.ask(alice, ask);
+        assert_eq!(refusals(&world.hear(alice)), [(0, Reason::LimitExceeded)]);
+    }
+    world.ask(alice, with("vp8", "cid"));
+    assert_eq!(refusals(&world.hear(alice)), []);
+}

@@ -158,6 +158,7 @@ fn join_requests_are_read_in_every_spelling_and_bounded() {
         metadata: "ÿÿÿ???>>>".repeat(20),
         reconnect: true,
         participant_sid: "PA_x".into(),
+        client_info: Some(proto::ClientInfo { capabilities: vec![1; 100_000], ..Default::default() }),
         ..Default::default()
     };
     let pack = |bytes: &[u8]| {
@@ -173,6 +174,7 @@ fn join_requests_are_read_in_every_spelling_and_bounded() {
         let request = JoinRequest::from_wrapped(&text).unwrap();
         assert_eq!((request.mode, request.resume.as_deref()), (Mode::Single, Some("PA_x")));
         assert!(!request.auto_subscribe, "unset is false, other than in v0");
+        assert!(request.client.capabilities.len() < 100, "everybody is told of them");
     }
     let bomb = pack(&vec![0; 64 << 20]);
     assert_eq!(JoinRequest::from_wrapped(&STANDARD.encode(bomb)).unwrap_err(), BadRequest::Compression);

@@ -180,3 +180,26 @@ fn tracks_that_come_later_go_into_the_sections_that_were_left_open() {
     assert_eq!(played(&world), ["0", "1"]);
     assert!(world.consumers.keys().all(|consumer| !before.contains(consumer)), "others than before");
 }
+
+#[test]
+fn data_is_not_kept_for_who_opens_no_channel() {
+    use livekit_protocol::data_packet::Value;
+    use prost::Message as _;
+    let mut world = World::new(config());
+    for identity in ["ann", "bob"] {
+        world.join(identity, Mode::Single);
+        world.connect(identity);
+    }
+    publish(&mut world, "obs", OBS);
+    world.connect("obs");
+    world.take_commands();
+    let value = Some(Value::User(proto::UserPacket { payload: b"hi".to_vec(), ..Default::default() }));
+    let payload = proto::DataPacket { value, ..Default::default() }.encode_to_vec().into();
+    let (peer, label) = (world.peers_of("ann")[0], "_reliable".to_owned());
+    world.handle(crate::Input::Media(Event::Data { peer, label, payload }));
+    let sent = world.take_commands().into_iter().filter_map(|command| match command {
+        Command::SendData { peers, .. } => Some(peers),
+        _ => None,
+    });
+    assert_eq!(sent.collect::<Vec<_>>(), [world.peers_of("bob")]);
+}
