@@ -87,8 +87,6 @@ pub(crate) struct Sending {
     pub(crate) budget: Budget,
     /// Tracks may be held back altogether.
     pub(crate) may_pause: bool,
-    /// Consumers of tracks that are in the batch.
-    pub(crate) due: Vec<usize>,
     resends: VecDeque<(usize, u16)>,
     pub(crate) next_report: Option<Instant>,
     round_trip: Option<Duration>,
@@ -134,7 +132,6 @@ impl Peer {
                 gate: Gate::new(),
                 budget: Budget::new(),
                 may_pause: false,
-                due: Vec::new(),
                 resends: VecDeque::new(),
                 next_report: None,
                 round_trip: None,

@@ -49,6 +49,14 @@ impl Cipher {
         Ok(Self::Gcm { key: LessSafeKey::new(key), salt })
     }
 
+    /// Reads what is at hand of the key.
+    pub(crate) fn warm(&self) -> u64 {
+        match self {
+            Self::Gcm { salt, .. } => u64::from(salt[0]),
+            Self::Cm(cm) => u64::from(cm.salt[0]),
+        }
+    }
+
     /// Encrypts `body` and returns its tag over `header` and `body`, for the packet `index` of `ssrc`.
     pub(crate) fn seal_rtp(
         &self,

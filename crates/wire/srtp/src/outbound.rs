@@ -147,6 +147,13 @@ impl Outbound {
         }
     }
 
+    /// Reads what sealing on `stream` will need, and says something that depends on it: a caller with many
+    /// transports has the memory come for several at once.
+    pub fn warm(&self, stream: StreamIndex) -> u64 {
+        let state = self.streams.get(stream.0 as usize).and_then(Option::as_ref);
+        self.session.rtp.warm() ^ state.map_or(0, |state| u64::from(state.ssrc) ^ state.sealed.warm())
+    }
+
     /// Seals the RTP packet in `buf[..plain_len]` in place; the tag goes behind it. Returns the length of
     /// the SRTP packet, `plain_len` plus [`Profile::rtp_overhead`]. `header_len` counts the RTP header
     /// with its CSRCs and extension block.

@@ -30,6 +30,12 @@ impl<const WORDS: usize> Window<WORDS> {
         self.highest
     }
 
+    /// Reads what the next index above the highest will need.
+    pub(crate) fn warm(&self) -> u64 {
+        let next = self.highest.map_or(0, |highest| highest + 1);
+        self.bits.get(Self::place(next).0).copied().unwrap_or_default()
+    }
+
     pub(crate) fn judge(&self, index: u64) -> Verdict {
         let Some(highest) = self.highest else { return Verdict::Fresh };
         if index > highest {

@@ -194,6 +194,13 @@ impl Consumer {
         (std::mem::replace(&mut self.told, layer) != layer).then_some(layer)
     }
 
+    /// Reads what the next packets will need, for the memory to be there by then: with hundreds of subscribers
+    /// none of it is in the caches, and what is read for several of them at once comes at the price of one.
+    pub(crate) fn warm(&self, packets: usize, outbound: &Outbound) -> u64 {
+        let stream = self.streams.map_or(0, |streams| outbound.warm(streams.media));
+        u64::from(self.log.warm(self.rewrite.next(), packets)) ^ stream ^ self.route.warm()
+    }
+
     /// Passes one packet on, or not.
     pub(crate) fn forward(&mut self, arrival: Arrival, producer: &Producer, egress: &mut Egress<'_>) {
         let encoding = arrival.encoding;
@@ -224,7 +231,7 @@ impl Consumer {
     fn place(&mut self, encoding: u8, meta: &Meta, packet: &[u8], end: bool, egress: &mut Egress<'_>) {
         match self.rewrite.place(encoding, meta) {
             Some(numbers) => {
-                let source = Source::Packet { encoding, epoch: meta.epoch, seq: meta.seq };
+                let source = Source::Packet { encoding, epoch: meta.epoch, seq: meta.seq as u32 };
                 self.send_new(source, meta, packet, numbers, end, egress);
             }
             None => egress.counters.drops.late += 1,
@@ -281,7 +288,7 @@ impl Consumer {
         if let Some((transport_seq, payload_len)) = self.send(&what, meta, packet, egress) {
             self.feedback.count(payload_len);
             let stamp = Stamp { transport_seq, ..stamp };
-            self.log.record(Sent { source, codec: meta.codec, stamp, at: egress.now.mono });
+            self.log.record(&Sent { source, codec: meta.codec, stamp, at: egress.now.mono });
         }
     }
 

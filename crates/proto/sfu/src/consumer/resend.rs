@@ -7,7 +7,7 @@
 
 use crate::bandwidth::Budget;
 use crate::consumer::compose::{Rtx, What};
-use crate::consumer::sent::{Sent, Source};
+use crate::consumer::sent::{Source, Stamp};
 use crate::consumer::{Consumer, Egress};
 use crate::packet::Meta;
 use crate::producer::Producer;
@@ -22,15 +22,15 @@ impl Consumer {
         egress: &mut Egress<'_>,
     ) {
         let seq = self.rewrite.extend(seq);
-        let Some(&sent) = self.log.find(seq) else {
+        let Some((source, codec, stamp)) = self.log.find(seq) else {
             self.send_missed(seq, producer, egress);
             return;
         };
-        let found = match sent.source {
+        let found = match source {
             Source::Packet { encoding, epoch, seq } => {
                 find(producer, encoding, epoch, seq).map(|(m, p)| (*m, p))
             }
-            Source::Blank => Some((Meta::blank(egress.now.mono, sent.codec), &[][..])),
+            Source::Blank => Some((Meta::blank(egress.now.mono, codec), &[][..])),
         };
         let Some((meta, packet)) = found else {
             egress.counters.repair.not_cached += 1;
@@ -44,7 +44,7 @@ impl Consumer {
             return;
         }
         self.log.note_gone(seq, egress.now.mono);
-        let Some(what) = self.repetition(&sent, egress) else {
+        let Some(what) = self.repetition(source, codec, stamp, egress) else {
             egress.counters.repair.not_cached += 1;
             return;
         };
@@ -53,17 +53,16 @@ impl Consumer {
         }
     }
 
-    fn repetition(&mut self, sent: &Sent, egress: &Egress<'_>) -> Option<What> {
-        let target = self.route.target(sent.codec)?;
-        let blank = sent.source == Source::Blank;
+    fn repetition(&mut self, source: Source, codec: u8, stamp: Stamp, egress: &Egress<'_>) -> Option<What> {
+        let target = self.route.target(codec)?;
+        let blank = source == Source::Blank;
         match (self.route.rtx_ssrc, target.rtx) {
             (Some(ssrc), Some(pt)) => {
                 let rtx = Some(Rtx { ssrc, pt, seq: self.feedback.next_rtx() });
-                let mut stamp = sent.stamp;
-                stamp.abs_send_time = egress.abs_send_time;
+                let stamp = Stamp { abs_send_time: egress.abs_send_time, ..stamp };
                 Some(What { stamp, rtx, blank, repeat: false })
             }
-            _ if target.nack => Some(What { stamp: sent.stamp, rtx: None, blank, repeat: true }),
+            _ if target.nack => Some(What { stamp, rtx: None, blank, repeat: true }),
             _ => None,
         }
     }
@@ -73,7 +72,7 @@ impl Consumer {
     fn send_missed(&mut self, seq: u64, producer: &Producer, egress: &mut Egress<'_>) {
         let source = self.rewrite.source(seq).filter(|_| self.rewrite.is_recent(seq, self.log.len()));
         let found = source.and_then(|(encoding, epoch, seq)| {
-            find(producer, encoding, epoch, seq).map(|(meta, packet)| (encoding, meta, packet))
+            find(producer, encoding, epoch, seq as u32).map(|(meta, packet)| (encoding, meta, packet))
         });
         match found {
             Some((encoding, meta, packet)) if !meta.payload.is_empty() => {
@@ -85,7 +84,7 @@ impl Consumer {
     }
 }
 
-fn find(producer: &Producer, encoding: u8, epoch: u16, seq: u64) -> Option<(&Meta, &[u8])> {
+fn find(producer: &Producer, encoding: u8, epoch: u16, seq: u32) -> Option<(&Meta, &[u8])> {
     let ring = &producer.encodings.get(usize::from(encoding))?.ring;
-    ring.get(ring.find(seq)?).filter(|(meta, _)| meta.epoch == epoch)
+    ring.get(ring.find_low(seq)?).filter(|(meta, _)| meta.epoch == epoch)
 }

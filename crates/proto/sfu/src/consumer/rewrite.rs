@@ -13,6 +13,8 @@ use crate::packet::Meta;
 
 /// Segments remembered. A stream of temporal base layers alone needs two a picture: half a second.
 const SEGMENTS: usize = 32;
+/// Of which all but the newest lie apart: where nothing is switched or taken out there are none.
+const OLDER: usize = SEGMENTS - 1;
 
 /// How far a timestamp from sender reports may lie from one by arrival before it is not believed.
 const MAX_CLOCK_ERROR: Duration = Duration::from_secs(2);
@@ -44,9 +46,11 @@ pub(crate) struct Numbers {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Rewrite {
-    segments: [Option<Segment>; SEGMENTS],
-    /// Index of the newest segment.
-    newest: usize,
+    newest: Option<Segment>,
+    /// The ones before it, a ring: the oldest is written over.
+    older: Vec<Segment>,
+    /// Index of the last one in it.
+    last_older: usize,
     /// Number of the next new packet.
     next: u64,
     /// Highest source number seen in the newest segment.
@@ -69,12 +73,12 @@ impl Rewrite {
     /// rollover counter begins as ours does (RFC 3711 section 3.3.1).
     pub(crate) fn new(first: u16) -> Self {
         let next = (1 << 16) + u64::from(first & 0x7fff);
-        Self { segments: [None; SEGMENTS], newest: 0, next, highest: 0, last: Last::default() }
+        Self { newest: None, older: Vec::new(), last_older: 0, next, highest: 0, last: Last::default() }
     }
 
     /// Timestamp offset of the newest segment: sent minus source.
     pub(crate) fn timestamp_offset(&self) -> u32 {
-        self.segments[self.newest].map_or(0, |s| s.timestamp)
+        self.newest.map_or(0, |s| s.timestamp)
     }
 
     /// Joins a stretch of `encoding` that begins with this packet to what was sent. `hint` is the
@@ -100,7 +104,7 @@ impl Rewrite {
                 self.last.vp8.tl0_picture_index.wrapping_add(1).wrapping_sub(source.tl0_picture_index);
             segment.key = self.last.vp8.key_index.wrapping_add(1).wrapping_sub(source.key_index);
         }
-        if let Some(old) = &mut self.segments[self.newest] {
+        if let Some(old) = &mut self.newest {
             old.until = old.until.min(self.highest + 1);
         }
         self.highest = meta.seq;
@@ -161,9 +165,9 @@ impl Rewrite {
         self.highest = meta.seq;
         if segment.from == meta.seq {
             // Nothing of it has gone or can still come.
-            self.segments[self.newest] = Some(next);
+            self.newest = Some(next);
         } else {
-            if let Some(old) = &mut self.segments[self.newest] {
+            if let Some(old) = &mut self.newest {
                 old.until = meta.seq;
             }
             self.push(next);
@@ -173,7 +177,7 @@ impl Rewrite {
 
     /// The source of a number that was given out or left free: encoding, epoch, sequence number.
     pub(crate) fn source(&self, seq: u64) -> Option<(u8, u16, u64)> {
-        self.segments.iter().flatten().find_map(|s| {
+        self.newest.iter().chain(&self.older).find_map(|s| {
             let source = seq.wrapping_sub(s.seq as u64);
             let inside = (s.from..s.until).contains(&source) && seq < self.next;
             inside.then_some((s.encoding, s.epoch, source))
@@ -186,6 +190,11 @@ impl Rewrite {
         newest.wrapping_add_signed(i64::from(seq.wrapping_sub(newest as u16) as i16))
     }
 
+    /// The number of the next new packet.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
     /// Whether a number lies among the last `count`.
     pub(crate) fn is_recent(&self, seq: u64, count: usize) -> bool {
         seq < self.next && seq.saturating_add(count as u64) >= self.next
@@ -193,22 +202,34 @@ impl Rewrite {
 
     /// The encoding that was begun last, and its epoch.
     pub(crate) fn encoding(&self) -> Option<(u8, u16)> {
-        self.segments[self.newest].map(|s| (s.encoding, s.epoch))
+        self.newest.map(|s| (s.encoding, s.epoch))
     }
 
+    /// The stretch that a packet belongs to, and whether it is the newest.
     fn segment(&self, encoding: u8, meta: &Meta) -> Option<(bool, Segment)> {
-        (0..SEGMENTS).find_map(|back| {
-            let at = (self.newest + SEGMENTS - back) % SEGMENTS;
-            let s = self.segments[at]?;
-            let inside =
-                s.encoding == encoding && s.epoch == meta.epoch && (s.from..s.until).contains(&meta.seq);
-            inside.then_some((back == 0, s))
-        })
+        let inside = |s: &Segment| {
+            s.encoding == encoding && s.epoch == meta.epoch && (s.from..s.until).contains(&meta.seq)
+        };
+        if let Some(newest) = self.newest.filter(|s| inside(s)) {
+            return Some((true, newest));
+        }
+        let (wrapped, before) =
+            self.older.split_at_checked(self.last_older + 1).unwrap_or((&self.older, &[]));
+        let found = wrapped.iter().rev().chain(before.iter().rev()).find(|s| inside(s));
+        found.map(|segment| (false, *segment))
     }
 
     fn push(&mut self, segment: Segment) {
-        self.newest = (self.newest + 1) % SEGMENTS;
-        self.segments[self.newest] = Some(segment);
+        let Some(old) = self.newest.replace(segment) else { return };
+        if self.older.len() < OLDER {
+            self.last_older = self.older.len();
+            self.older.push(old);
+            return;
+        }
+        self.last_older = (self.last_older + 1) % OLDER;
+        if let Some(place) = self.older.get_mut(self.last_older) {
+            *place = old;
+        }
     }
 }
 

@@ -76,6 +76,11 @@ impl Route {
         self.targets = publisher.iter().map(target).collect();
     }
 
+    /// Reads what composing needs.
+    pub(crate) fn warm(&self) -> u64 {
+        self.targets.first().copied().flatten().map_or(0, |target| u64::from(target.pt.0))
+    }
+
     pub(crate) fn target(&self, codec: u8) -> Option<Target> {
         self.targets.get(usize::from(codec)).copied().flatten()
     }

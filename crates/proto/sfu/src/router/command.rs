@@ -297,7 +297,6 @@ impl Router {
         self.index.consumers.remove(&consumer.id);
         if let Some(peer) = self.peers.get_mut(consumer.peer) {
             peer.sending.consumers.retain(|k| *k != key);
-            peer.sending.due.retain(|k| *k != key);
             peer.sending.streams.retain(|_, k| k != key);
             if let Some(keys) = &mut peer.keys {
                 consumer.close_streams(&mut keys.outbound);

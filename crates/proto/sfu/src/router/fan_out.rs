@@ -1,5 +1,11 @@
 //! Media leaves: subscriber by subscriber, each over the whole batch, so that the packets of one
 //! destination lie side by side in the outbox.
+//!
+//! With hundreds of subscribers the state of one has left the caches by the time that its turn comes again, and
+//! waiting for its lines one after the other costs as much as all else that is done here. So the next few subscribers
+//! are read in rounds ([`Router::warm`]) before they are served: a processor waits for several lines at once.
+
+use std::hint::black_box;
 
 use clock::Time;
 use rtp::ext::AbsSendTime;
@@ -8,6 +14,18 @@ use super::Router;
 use crate::Outbox;
 use crate::api::Event;
 use crate::consumer::Egress;
+
+/// Subscribers read ahead: about as many lines as a core waits for at once.
+const AHEAD: usize = 8;
+
+/// One track on its way to one subscriber, in a batch. Slab keys, which are below 2^32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Due {
+    peer: u32,
+    /// Tracks of one subscriber go in the order in which they came.
+    order: u32,
+    consumer: u32,
+}
 
 impl Router {
     /// Forwards the media of all datagrams since the last call, subscriber by subscriber. True if the
@@ -18,9 +36,13 @@ impl Router {
         if !self.batch.active {
             self.begin_fan_out();
         }
-        while let Some(key) = self.batch.peers.pop_front() {
-            self.serve(now, key, outbox);
-            if outbox.is_full() && !self.batch.peers.is_empty() {
+        let abs_send_time = AbsSendTime::from_ntp(now.ntp()).0;
+        while self.batch.next < self.batch.due.len() {
+            if self.batch.next >= self.batch.warm {
+                self.warm();
+            }
+            self.serve(now, abs_send_time, outbox);
+            if outbox.is_full() && self.batch.next < self.batch.due.len() {
                 self.count_out(outbox, before);
                 return true;
             }
@@ -37,10 +59,13 @@ impl Router {
 
     /// Takes the batch over: what arrives from now on is for the next one.
     fn begin_fan_out(&mut self) {
-        std::mem::swap(&mut self.batch.dirty, &mut self.batch.sending);
-        self.batch.dirty.clear();
-        self.batch.active = !self.batch.sending.is_empty();
-        for key in &self.batch.sending {
+        let batch = &mut self.batch;
+        std::mem::swap(&mut batch.dirty, &mut batch.sending);
+        batch.dirty.clear();
+        batch.due.clear();
+        (batch.next, batch.warm) = (0, 0);
+        batch.active = !batch.sending.is_empty();
+        for key in &batch.sending {
             let Some(producer) = self.producers.get_mut(*key) else { continue };
             std::mem::swap(&mut producer.batch.arrived, &mut producer.batch.sending);
             producer.batch.arrived.clear();
@@ -48,13 +73,12 @@ impl Router {
                 producer.equalise();
             }
             for consumer in &producer.consumers {
-                let Some(peer_key) = self.consumers.get(*consumer).map(|c| c.peer) else { continue };
-                let Some(peer) = self.peers.get_mut(peer_key) else { continue };
-                if peer.sending.due.is_empty() {
-                    self.batch.peers.push_back(peer_key);
-                }
-                peer.sending.due.push(*consumer);
+                let Some(peer) = self.consumers.get(*consumer).map(|c| c.peer as u32) else { continue };
+                batch.due.push(Due { peer, order: batch.due.len() as u32, consumer: *consumer as u32 });
             }
+        }
+        if batch.sending.len() > 1 {
+            batch.due.sort_unstable();
         }
         self.fill_links();
     }
@@ -68,25 +92,54 @@ impl Router {
         self.batch.active = false;
     }
 
-    /// Sends one subscriber the whole batch.
-    fn serve(&mut self, now: Time, key: usize, outbox: &mut Outbox) {
-        let Some(peer) = self.peers.get_mut(key) else { return };
-        let (Some(path), Some(keys)) = (peer.ice.path, &mut peer.keys) else {
-            peer.sending.due.clear();
-            return;
-        };
+    /// Reads what the next few subscribers need, in rounds: in each, no read waits for another one's result.
+    fn warm(&mut self) {
+        let from = self.batch.next;
+        let ahead = self.batch.due.iter().skip(from).take(AHEAD);
+        self.batch.warm = from + ahead.len();
+        let mut seen = 0;
+        for due in ahead.clone() {
+            let peer = self.peers.get(due.peer as usize);
+            seen ^=
+                peer.map_or(0, |peer| u64::from(peer.keys.is_some()) ^ u64::from(peer.ice.path.is_some()));
+            let consumer = self.consumers.get(due.consumer as usize);
+            seen ^= consumer.map_or(0, |consumer| u64::from(consumer.producer.is_some()));
+        }
+        for due in ahead {
+            let Some(peer) = self.peers.get(due.peer as usize) else { continue };
+            let Some(consumer) = self.consumers.get(due.consumer as usize) else { continue };
+            let packets = consumer.producer.and_then(|key| self.producers.get(key));
+            let packets = packets.map_or(0, |producer| producer.batch.sending.len());
+            seen ^= peer.sending.gate.warm(packets);
+            seen ^= peer.keys.as_ref().map_or(0, |keys| consumer.warm(packets, &keys.outbound));
+        }
+        black_box(seen);
+    }
+
+    /// Sends the next subscriber the whole batch.
+    fn serve(&mut self, now: Time, abs_send_time: u32, outbox: &mut Outbox) {
+        let rest = self.batch.due.get(self.batch.next..).unwrap_or_default();
+        let Some(key) = rest.first().map(|due| due.peer) else { return };
+        let count = rest.iter().take_while(|due| due.peer == key).count();
+        let all = rest.get(..count).unwrap_or_default();
+        self.batch.next += count;
+        // One that has gone since the batch began is served no more.
+        let Some(peer) = self.peers.get_mut(key as usize) else { return };
+        let (Some(path), Some(keys)) = (peer.ice.path, &mut peer.keys) else { return };
         let before = outbox.bytes().len();
         let mut egress = Egress {
             now,
-            abs_send_time: AbsSendTime::from_ntp(now.ntp()).0,
+            abs_send_time,
             path,
             outbound: &mut keys.outbound,
             gate: &mut peer.sending.gate,
             outbox,
             counters: &mut self.counters,
         };
-        for consumer in peer.sending.due.drain(..) {
-            let Some(consumer) = self.consumers.get_mut(consumer) else { continue };
+        for due in all {
+            let consumer = self.consumers.get_mut(due.consumer as usize);
+            // A key may be somebody else's by now.
+            let Some(consumer) = consumer.filter(|consumer| consumer.peer == key as usize) else { continue };
             let Some(producer) = consumer.producer.and_then(|key| self.producers.get(key)) else { continue };
             for arrival in &producer.batch.sending {
                 consumer.forward(*arrival, producer, &mut egress);

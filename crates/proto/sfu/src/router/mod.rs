@@ -97,8 +97,11 @@ struct FanOut {
     dirty: Vec<usize>,
     /// Producers that are being sent.
     sending: Vec<usize>,
-    /// Peers that are still to be served.
-    peers: VecDeque<usize>,
+    /// Tracks on their way to subscribers, subscriber by subscriber.
+    due: Vec<fan_out::Due>,
+    /// How many of them have been served, and how many read ahead.
+    next: usize,
+    warm: usize,
     active: bool,
 }
 
