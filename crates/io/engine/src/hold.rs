@@ -3,9 +3,9 @@
 //! Owns: the measure of a worker's load, and the rule "marker or tick" of the egress. An idle worker holds
 //! nothing. Above a threshold, packets wait until the video frames they belong to have ended (the RTP marker,
 //! RFC 3550 section 5.1, which SRTP leaves readable) or for a time that grows with the load: longer runs
-//! make the same traffic cheaper to send. Below it they wait for no longer than the last forwarding took: in a
-//! room so large that one packet for everybody takes a millisecond, the rest of its frame is there by then,
-//! and going along it costs a quarter; in a small one that time is nothing. Knows nothing of tracks.
+//! make the same traffic cheaper to send. Below it they wait for no longer than the last forwarding took, and
+//! [`LEAST`] at most: in a room so large that one packet for everybody takes a millisecond, the rest of its frame is
+//! there by then, and going along it costs a quarter; in a small one that time is nothing. Knows nothing of tracks.
 
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,8 @@ use crate::config::Egress;
 const WINDOW: Duration = Duration::from_millis(100);
 /// Load, in thousandths, at which the hold has grown to its maximum.
 const FULL_AT: u32 = 900;
+/// Longest hold below the threshold: what forwarding may add to the delay of a packet there.
+const LEAST: Duration = Duration::from_millis(1);
 /// Streams watched at once, a power of two; two that share a place only hold each other less.
 const STREAMS: usize = 1024;
 
@@ -121,7 +123,7 @@ impl Hold {
         let above = self.load.permille.saturating_sub(threshold);
         let span = FULL_AT.saturating_sub(threshold).max(1);
         let by_load = self.config.max_hold * above.min(span) / span;
-        by_load.max(self.took.min(self.config.max_hold))
+        by_load.max(self.took.min(LEAST).min(self.config.max_hold))
     }
 }
 
@@ -238,19 +240,19 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_worker_waits_as_long_as_forwarding_takes_and_no_longer_than_the_tick() {
+    fn an_idle_worker_waits_as_long_as_forwarding_takes_and_no_longer_than_a_millisecond() {
         let now = Instant::now();
         let mut hold = at_load(100, now);
         watch(&mut hold, now, 1);
-        hold.forwarded(Duration::from_millis(2));
+        hold.forwarded(Duration::from_micros(400));
         hold.arrived(now, &rtp(1, 90, false));
         assert!(!hold.due(now));
-        assert_eq!(hold.deadline(), Some(now + Duration::from_millis(2)));
+        assert_eq!(hold.deadline(), Some(now + Duration::from_micros(400)));
         hold.arrived(now, &rtp(1, 90, true));
         assert!(hold.due(now));
         hold.forwarded(Duration::from_secs(1));
         hold.arrived(now, &rtp(1, 99, false));
-        assert_eq!(hold.deadline(), Some(now + Duration::from_millis(5)));
+        assert_eq!(hold.deadline(), Some(now + LEAST));
     }
 
     #[test]
