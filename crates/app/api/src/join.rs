@@ -57,7 +57,7 @@ pub(crate) async fn enter(shared: &Arc<Shared>, admitted: &Admitted) -> Result<S
         session: id,
         claims: admitted.claims.clone(),
         request: admitted.request.clone(),
-        worker: room.worker,
+        worker: shared.engine.beside(room.worker),
     };
     let message = ToRoom::Join { join: Box::new(join), queue: sender };
     // If the room is over, the message and with it the queue's other end are gone, and the queue says so.

@@ -41,14 +41,14 @@ pub struct InterfaceFilter {
 pub struct Egress {
     /// Longest time a packet is held. Zero sends everything at once.
     pub max_hold: Duration,
-    /// Share of a worker's time, in percent, below which nothing is held; from there the hold grows
-    /// linearly and reaches `max_hold` at 90 %.
+    /// Share of a worker's time, in percent, below which packets are held for a millisecond at most; from there the
+    /// hold grows linearly and reaches `max_hold` at 90 %.
     pub hold_above: u8,
 }
 
 impl Default for Egress {
     fn default() -> Self {
-        Self { max_hold: Duration::from_millis(5), hold_above: 50 }
+        Self { max_hold: Duration::from_millis(5), hold_above: 70 }
     }
 }
 
@@ -84,6 +84,9 @@ pub struct Config {
     pub pin: bool,
     /// When packets wait for company.
     pub egress: Egress,
+    /// Share of a worker's time, in percent, from which on those who join a room that lives on it are put on the
+    /// least loaded worker; 0 spreads every room.
+    pub spread_above: u8,
     /// Commands that may wait for a worker; beyond it [`crate::Handle::send`] refuses data, and at twice
     /// as many everything.
     pub mailbox: usize,
@@ -108,6 +111,7 @@ impl Default for Config {
             gro: true,
             pin: true,
             egress: Egress::default(),
+            spread_above: 70,
             mailbox: 16_384,
             router: sfu::Config::default(),
         }

@@ -31,6 +31,8 @@ struct Running {
     door: Option<Arc<Door>>,
     /// Where `place` begins, so that rooms opened at once spread over equally idle workers.
     turn: AtomicUsize,
+    /// See [`crate::Config::spread_above`].
+    spread_above: u8,
 }
 
 /// One worker as seen from outside.
@@ -46,6 +48,7 @@ impl Handle {
         fingerprint: Fingerprint,
         threads: Vec<JoinHandle<()>>,
         door: Option<Arc<Door>>,
+        spread_above: u8,
     ) -> Self {
         Self(Arc::new(Running {
             workers,
@@ -53,6 +56,7 @@ impl Handle {
             threads: Mutex::new(threads),
             door,
             turn: AtomicUsize::new(0),
+            spread_above,
         }))
     }
 
@@ -84,6 +88,13 @@ impl Handle {
         };
         let order = (0..workers.len()).map(|i| (start + i) % workers.len());
         order.min_by_key(|&index| load(index)).unwrap_or(0) as u8
+    }
+
+    /// The worker for somebody who joins a room that lives on `home`: that one while it has time to spare, for what
+    /// stays there crosses to nobody; beyond that the least loaded.
+    pub fn beside(&self, home: u8) -> u8 {
+        let busy = self.0.workers.get(usize::from(home)).map(|worker| worker.published.read().busy_permille);
+        if busy.is_none_or(|busy| busy < u64::from(self.0.spread_above) * 10) { home } else { self.place() }
     }
 
     /// How many workers there are; their indices count from 0.

@@ -86,7 +86,7 @@ pub fn start(config: &Config, certificate: &Certificate) -> Result<Handle, Start
         None => None,
     };
     tracing::info!(workers = count, candidates = ?remotes.first().map(|r| &r.candidates), "media engine started");
-    Ok(Handle::new(remotes, certificate.fingerprint(), threads, door))
+    Ok(Handle::new(remotes, certificate.fingerprint(), threads, door, config.spread_above))
 }
 
 type Ends = (Vec<Option<LaneOut>>, Vec<Option<LaneIn>>);

@@ -112,6 +112,8 @@ pub(super) struct TurnServer {
 #[serde(default)]
 pub(super) struct Media {
     pub(super) workers: usize,
+    pub(super) aes_128: bool,
+    pub(super) spread_above: Option<u8>,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]

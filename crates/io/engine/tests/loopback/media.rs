@@ -117,6 +117,27 @@ fn a_port_for_each_worker_needs_no_crossing_of_datagrams() {
 }
 
 #[test]
+fn a_room_spreads_where_it_is_to_and_stays_where_its_worker_has_time() {
+    let mut stage = Stage::new(&Config { spread_above: 100, ..on("127.0.0.1", 2) });
+    stage.join(0);
+    assert_eq!(stage.engine.beside(0), 0);
+
+    let mut stage = Stage::new(&Config { spread_above: 0, ..on("127.0.0.1", 2) });
+    let alice = stage.join(0);
+    // A worker that was not let run for a moment looks busier than it is.
+    let start = std::time::Instant::now();
+    while stage.engine.beside(0) != 1 {
+        assert!(
+            start.elapsed() < std::time::Duration::from_secs(30),
+            "worker 1 has nobody and is not chosen"
+        );
+        std::thread::yield_now();
+    }
+    let bob = stage.join(1);
+    call(&mut stage, alice, &[bob]);
+}
+
+#[test]
 fn what_is_held_for_company_arrives_all_the_same() {
     // Given: workers that hold from the first per cent of load on.
     let max_hold = std::time::Duration::from_millis(5);
