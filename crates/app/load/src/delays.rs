@@ -55,6 +55,15 @@ impl Delays {
         self.max = self.max.max(other.max);
     }
 
+    /// What has been recorded since `earlier`, a copy of this one then. Its longest delay is to a step.
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        let counts: Vec<u64> =
+            self.counts.iter().zip(&earlier.counts).map(|(a, b)| a.saturating_sub(*b)).collect();
+        let total = counts.iter().sum();
+        let longest = counts.iter().rposition(|count| *count > 0).map_or(0, micros_of);
+        Self { counts, total, max: Duration::from_micros(longest).min(self.max) }
+    }
+
     /// The delay that this share of packets did not exceed, in milliseconds; 0 without packets.
     pub(crate) fn quantile(&self, share: f64) -> f64 {
         let wanted = (self.total as f64 * share).ceil() as u64;
@@ -92,6 +101,11 @@ mod tests {
         both.record(Duration::from_secs(3600));
         both.merge(&delays);
         assert_eq!((both.total, both.max_ms()), (10_001, 3_600_000.0));
+        let earlier = delays.clone();
+        assert_eq!(delays.since(&earlier).quantile(0.5), 0.0);
+        delays.record(Duration::from_micros(500));
+        let later = delays.since(&earlier);
+        assert_eq!((later.total, later.quantile(0.5), later.max), (1, 0.496, Duration::from_micros(496)));
     }
 
     #[test]

@@ -66,19 +66,26 @@ impl Report {
         let lost = b.received.lost() as i64 - a.received.lost() as i64;
         let recovered = b.received.recovered - a.received.recovered;
         let freezes = freezes(b).saturating_sub(freezes(a));
-        let mbit = (b.received.bytes - a.received.bytes) as f64 * 8.0 / 1e6 / took;
+        let (bits_sent, bits) =
+            ((b.sent.bytes - a.sent.bytes) * 8, (b.received.bytes - a.received.bytes) * 8);
+        let mbit = bits as f64 / 1e6 / took;
+        let delays = now.seen.delays.since(&last.seen.delays);
         let cpu = cpu_between(last, now).map(|cpu| cpu / took * 100.0);
         eprintln!(
-            "{:>4} connected  {sent:>7} sent  {received:>8} received  {mbit:>8.1} Mbit/s  {lost:>5} lost  delay \
-             median {:.2} p99 {:.2} ms{}",
+            "{:>4} connected  {sent:>7} sent  {received:>8} received  {mbit:>8.1} Mbit/s  {recovered:>4} recovered  \
+             {lost:>5} lost  {freezes:>3} freezes  delay median {:.2} p99 {:.2} ms{}",
             now.seen.connected,
-            now.seen.delays.quantile(0.5),
-            now.seen.delays.quantile(0.99),
+            delays.quantile(0.5),
+            delays.quantile(0.99),
             cpu.map_or(String::new(), |cpu| format!("  server {cpu:.0} % of a core")),
         );
         self.sheet.second(json!({
-            "connected": now.seen.connected, "packets_sent": sent, "packets_received": received,
-            "mbit_per_s": mbit, "recovered": recovered, "lost": lost, "freezes": freezes, "server_cpu_percent": cpu,
+            "connected": now.seen.connected, "packets_sent": sent, "bits_sent": bits_sent,
+            "packets_expected": b.received.expected - a.received.expected, "packets_received": received,
+            "bits_received": bits, "mbit_per_s": round(mbit), "recovered": recovered, "lost": lost, "freezes": freezes,
+            "delay_median_ms": round(delays.quantile(0.5)), "delay_p99_ms": round(delays.quantile(0.99)),
+            "delay_max_ms": round(delays.max_ms()), "server_cpu_percent": cpu.map(round),
+            "rss_bytes": now.cost.map(|cost| cost.rss),
         }));
     }
 

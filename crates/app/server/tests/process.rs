@@ -245,7 +245,57 @@ fn a_small_load_arrives_whole_in_both_modes_and_is_reported() {
         assert!(report["packets_received"].as_u64().unwrap() > 500, "{said}");
         assert!(report["frames"].as_u64().unwrap() > 100, "{said}");
         assert!(report["rss_bytes"].as_u64().unwrap() > 1_000_000, "{said}");
+        for key in REPORTED {
+            assert!(report[key].is_number(), "no {key}: {said}");
+        }
+        let second = &report["seconds"][0];
+        assert!(second["packets_received"].as_u64().unwrap() > 0, "{said}");
+        assert!(second["delay_p99_ms"].as_f64().unwrap() > 0.0, "{said}");
     }
+}
+
+/// What a report has at least.
+const REPORTED: [&str; 16] = [
+    "packets_per_cpu_second",
+    "packets_sent",
+    "packets_expected",
+    "packets_received",
+    "lost",
+    "recovered",
+    "delay_median_ms",
+    "delay_p99_ms",
+    "delay_max_ms",
+    "join_median_ms",
+    "join_p99_ms",
+    "freezes",
+    "server_cpu_s",
+    "server_cpu_percent",
+    "rss_bytes",
+    "rss_per_participant",
+];
+
+#[test]
+fn an_interrupted_load_reports() {
+    let server = Server::start("rtc: {udp_port: 0, node_ip: 127.0.0.1}\n");
+    let url = format!("ws://{}", server.address);
+    let secret = "0123456789012345678901234567890123";
+    let mut load = millrace()
+        .args(["load", "room", "--url", &url, "--api-key", "k", "--api-secret", secret])
+        .args(["--subscribers", "2", "--duration", "600", "--json", "-"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(load.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("Mbit/s")), "ended before it measured");
+    assert!(Command::new("kill").args(["-s", "INT", &load.id().to_string()]).status().unwrap().success());
+    // What it says until it ends is read, so that it does not wait for a reader.
+    let _ = lines.count();
+    let output = load.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let report: serde_json::Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+    assert_eq!((&report["connected"], &report["lost"]), (&3.into(), &0.into()), "{report}");
+    assert!(report["packets_received"].as_u64().unwrap() > 0, "{report}");
 }
 
 #[test]

@@ -12,6 +12,9 @@ use crate::payload::{Coding, Picture};
 
 /// A key frame is this many times a delta frame.
 const KEY_FRAME_FACTOR: f64 = 5.0;
+/// Every so often at least: what a publisher in a room of some size is asked for anyway, by those who join or have
+/// lost something. A measurement over a multiple of it has as many key frames as any other.
+const KEY_FRAME_INTERVAL: Duration = Duration::from_secs(4);
 /// RTP clock of video, Hz.
 const VIDEO_CLOCK: u64 = 90_000;
 /// One simulcast layer, or the only one.
@@ -49,7 +52,7 @@ impl VideoSourceParams {
             coding: Coding::Vp8,
             layers: vec![layer],
             fps: 30,
-            key_frame_interval: Duration::from_secs(10),
+            key_frame_interval: KEY_FRAME_INTERVAL,
             temporal_layers: 1,
         }
     }
@@ -273,7 +276,7 @@ mod tests {
         assert_eq!(frames.len(), 600);
         let bytes: usize = frames.iter().flat_map(|f| &f.payloads).map(Vec::len).sum();
         assert!((1_900_000..2_700_000).contains(&bytes), "{bytes} bytes in 20 s");
-        assert_eq!(frames.iter().filter(|f| f.key).count(), 2);
+        assert_eq!(frames.iter().filter(|f| f.key).count(), 5);
         assert_eq!(frames[1].timestamp, 3000);
     }
 

@@ -33,7 +33,7 @@ impl Member {
         part: &Part,
         (began, ip, say): (Instant, IpAddr, UnboundedSender<proto::SignalRequest>),
         certificate: &peer::Certificate,
-        poller: &Poller,
+        poller: Option<&Poller>,
     ) -> io::Result<Self> {
         let count = if part.mode == Mode::Dual { 2 } else { 1 };
         let mut sockets = Vec::with_capacity(count);
@@ -41,7 +41,9 @@ impl Member {
             let options = Options { reuse_port: false, buffer: BUFFER, gro: false };
             let socket = Socket::bind(SocketAddr::new(ip, 0), options)?;
             socket.stamp_arrivals()?;
-            poller.add(&socket, (index * 2 + n) as u64)?;
+            if let Some(poller) = poller {
+                poller.add(&socket, (index * 2 + n) as u64)?;
+            }
             sockets.push((socket, Sender::new(true)));
         }
         let (Some((first, _)), Some((last, _))) = (sockets.first(), sockets.last()) else {
@@ -70,19 +72,27 @@ impl Member {
         !self.connected && !self.over
     }
 
-    pub(super) fn receive(&mut self, which: usize, receiver: &mut Receiver) {
-        let Some((socket, _)) = self.sockets.get(which) else { return };
+    /// Takes what all sockets have. Whether there was anything.
+    pub(super) fn receive_all(&mut self, receiver: &mut Receiver) -> bool {
+        (0..self.sockets.len()).fold(false, |any, which| self.receive(which, receiver) | any)
+    }
+
+    /// Takes what one socket has. Whether there was anything.
+    pub(super) fn receive(&mut self, which: usize, receiver: &mut Receiver) -> bool {
+        let Some((socket, _)) = self.sockets.get(which) else { return false };
         let to = socket.local_addr();
+        let mut any = false;
         loop {
             // An ICMP error of an earlier packet is told here and means nothing.
             let more = receiver.receive(socket).unwrap_or(false);
             let clock = now();
             for datagram in receiver.datagrams() {
+                any = true;
                 let at = Time { unix: datagram.at.unwrap_or(clock.unix), ..clock };
                 self.participant.handle_datagram(at, datagram.remote, to, datagram.payload);
             }
             if !more {
-                return;
+                return any;
             }
         }
     }
