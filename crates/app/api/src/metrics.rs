@@ -26,7 +26,7 @@ pub(crate) struct Metrics {
 }
 
 /// A worker's numbers that go up and down; the others only grow.
-const WORKER_GAUGES: [&str; 3] = ["busy_permille", "peers", "streams"];
+const WORKER_GAUGES: [&str; 4] = ["busy_permille", "behind", "peers", "streams"];
 
 pub(crate) fn page(shared: &Shared) -> String {
     let mut page = Exposition::default();

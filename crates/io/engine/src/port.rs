@@ -29,6 +29,10 @@ pub(crate) struct Port {
     pub(crate) blocked: bool,
     /// There was more than one batch could take.
     pub(crate) more: bool,
+    /// Datagrams come faster than they are taken: the kernel's buffer is more than half full.
+    pub(crate) behind: bool,
+    /// Datagrams that had found no room in it when it was last asked.
+    overflow: u32,
 }
 
 impl Local {
@@ -62,7 +66,16 @@ impl Local {
 impl Port {
     pub(crate) fn new(socket: Socket, gso: bool, public: Option<IpAddr>) -> Self {
         let local = Local::new(socket.local_addr(), public);
-        Self { socket, sender: Sender::new(gso), local, done: 0, blocked: false, more: false }
+        Self {
+            socket,
+            sender: Sender::new(gso),
+            local,
+            done: 0,
+            blocked: false,
+            more: false,
+            behind: false,
+            overflow: 0,
+        }
     }
 
     /// Where it is.
@@ -73,6 +86,16 @@ impl Port {
     /// How many datagrams a run should have here.
     pub(crate) fn max_segments(&self) -> usize {
         self.sender.max_segments()
+    }
+
+    /// Asks the kernel how full its buffer is; datagrams that it has dropped since the last time.
+    pub(crate) fn gauge(&mut self) -> u64 {
+        // Before Linux 4.12 nobody knows.
+        let queue = self.socket.receive_queue().unwrap_or_default();
+        self.behind =
+            if self.behind { queue.waiting > queue.room / 8 } else { queue.waiting > queue.room / 2 };
+        let before = std::mem::replace(&mut self.overflow, queue.dropped);
+        queue.dropped.wrapping_sub(before).into()
     }
 
     /// Sends `runs`, which lie in `bytes`.
@@ -114,6 +137,23 @@ mod tests {
         assert_eq!(port.local.told(Some([10, 0, 0, 5].into())), SocketAddr::from(([203, 0, 113, 9], number)));
         assert_eq!(port.local.told(Some([127, 0, 0, 1].into())), SocketAddr::from(([127, 0, 0, 1], number)));
         assert!(carries(&port, SocketAddr::from(([203, 0, 113, 9], number))));
+    }
+
+    #[test]
+    fn a_port_that_is_not_emptied_is_behind_until_it_nearly_is() {
+        let options = Options { reuse_port: false, buffer: 20_000, gro: false };
+        let mut port = Port::new(Socket::bind(([127, 0, 0, 1], 0).into(), options).unwrap(), true, None);
+        assert_eq!((port.gauge(), port.behind), (0, false));
+        let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        for _ in 0..200 {
+            sender.send_to(&[0; 1000], port.socket.local_addr()).unwrap();
+        }
+        let dropped = port.gauge();
+        assert!(dropped > 0 && port.behind, "{dropped}");
+        assert_eq!(port.gauge(), 0);
+        let mut receiver = net::Receiver::new(64, false);
+        while receiver.receive(&port.socket).unwrap() {}
+        assert_eq!((port.gauge(), port.behind), (0, false));
     }
 
     #[test]

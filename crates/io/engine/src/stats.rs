@@ -55,6 +55,10 @@ counters! {
     bytes_in,
     /// System calls that received at least one.
     receive_calls,
+    /// Datagrams that the kernel dropped because the socket's buffer was full: the worker had too much to do.
+    receive_overflow,
+    /// Gauge: whether the worker is so far behind that it takes no video.
+    behind,
     /// Datagrams sent.
     datagrams_out,
     /// Their bytes.

@@ -91,6 +91,10 @@ impl Worker {
         for index in 0..self.ports.len() {
             self.receive(now, index);
         }
+        // What cannot all be carried is carried without video.
+        let behind = self.ports.iter().any(|port| port.behind);
+        self.router.shed_video(behind);
+        self.stats.behind = behind.into();
         self.streams(now);
         self.parcels(now);
         // 3. What is due.
@@ -110,6 +114,7 @@ impl Worker {
         if now.mono >= self.housekeeping {
             self.housekeeping = now.mono + HOUSEKEEPING;
             self.crossing.homes.expire(now.mono);
+            self.stats.receive_overflow += self.ports.iter_mut().map(Port::gauge).sum::<u64>();
             self.rooms.sweep();
             self.streams.sweep(now.mono, |remote| self.router.owns_address(remote));
             self.published.publish_router(self.router.counters());
@@ -138,6 +143,9 @@ impl Worker {
             return;
         };
         port.more = more;
+        if more || port.behind {
+            stats.receive_overflow += port.gauge();
+        }
         let local = port.local();
         let mut any = false;
         for datagram in receiver.datagrams() {

@@ -4,7 +4,10 @@
 //! emptied outside the timing; the median of several rounds. The absolute numbers belong to the machine; the
 //! ratios say why the outbox is laid out for runs.
 
+#![allow(unsafe_code, reason = "an option that the crate itself sets by message")]
+
 use std::net::UdpSocket;
+use std::os::fd::AsRawFd as _;
 use std::time::{Duration, Instant};
 
 use net::{Message, Options, Receiver, Sender, Socket};
@@ -70,6 +73,58 @@ fn main() -> std::io::Result<()> {
             println!("  (this kernel refuses runs: they were taken apart)");
         }
     }
+    ways_not_taken(&receivers, &bytes, one_by_one, &mut drain)
+}
+
+/// Runs of 8 as above, and what would change if sockets were connected, or receivers were in an epoll.
+fn ways_not_taken(
+    receivers: &[Socket],
+    bytes: &[u8],
+    base: Duration,
+    drain: &mut impl FnMut() -> std::io::Result<usize>,
+) -> std::io::Result<()> {
+    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let connect = |receiver: &Socket| -> std::io::Result<UdpSocket> {
+        let socket = UdpSocket::bind(any)?;
+        socket.connect(receiver.local_addr())?;
+        let segment = PACKET as i32;
+        // SAFETY: `segment` lives through the call and is as long as said.
+        let refused = unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_UDP,
+                libc::UDP_SEGMENT,
+                (&raw const segment).cast(),
+                size_of::<i32>() as u32,
+            )
+        };
+        if refused == 0 { Ok(socket) } else { Err(std::io::Error::last_os_error()) }
+    };
+    let connected: Vec<UdpSocket> = receivers.iter().map(connect).collect::<Result<_, _>>()?;
+    let cost = median(drain, || {
+        for socket in &connected {
+            for run in bytes.chunks(PACKET * 8) {
+                let _ = socket.send(run);
+            }
+        }
+    })?;
+    report("connected, runs of 8", cost, base);
+
+    let poller = net::Poller::new()?;
+    for (token, receiver) in receivers.iter().enumerate() {
+        poller.add(receiver, token as u64)?;
+    }
+    let socket = Socket::bind(any, Options { reuse_port: false, buffer: 4 << 20, gro: false })?;
+    let mut sender = Sender::new(true);
+    let cost = median(drain, || {
+        let runs = receivers.iter().flat_map(|receiver| {
+            let message =
+                |payload| Message { remote: receiver.local_addr(), local: None, payload, segment: PACKET };
+            bytes.chunks(PACKET * 8).map(message)
+        });
+        sender.send(&socket, runs);
+    })?;
+    report("to sockets in an epoll", cost, base);
     Ok(())
 }
 

@@ -26,7 +26,7 @@ pub use listener::{Listener, limit_unsent};
 pub use poll::{EventFd, Poller, Ready};
 pub use receive::{Datagram, Receiver};
 pub use send::{MAX_RUN_BYTES, MAX_SEGMENTS, Message, Outcome, Sender};
-pub use socket::{Options, Socket};
+pub use socket::{Options, Queue, Socket};
 pub use stream::{receive_stamped, stamp_arrivals};
 
 use std::io;

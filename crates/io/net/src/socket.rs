@@ -18,6 +18,22 @@ pub struct Options {
     pub gro: bool,
 }
 
+/// The kernel's account of what a socket has received, in its own bytes, which count more than the payload.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Queue {
+    /// Bytes that wait to be received.
+    pub waiting: u32,
+    /// Bytes that may.
+    pub room: u32,
+    /// Datagrams that were dropped for lack of room since the socket was opened; wraps.
+    pub dropped: u32,
+}
+
+/// socket(7) since Linux 4.12; as in `asm-generic/socket.h`.
+const SO_MEMINFO: i32 = 55;
+/// `SK_MEMINFO_VARS`: memory allocated and allowed for receiving come first, drops last.
+const MEMINFO_WORDS: usize = 9;
+
 /// A bound, non-blocking UDP socket that tells which local address each datagram was sent to. An IPv6
 /// socket carries IPv6 only.
 #[derive(Debug)]
@@ -81,6 +97,24 @@ impl Socket {
         Ok(get(self.raw(), libc::SOL_SOCKET, libc::SO_RCVBUF)?.try_into().unwrap_or(0))
     }
 
+    /// What waits to be received, and what found no room.
+    pub fn receive_queue(&self) -> io::Result<Queue> {
+        let mut words = [0u32; MEMINFO_WORDS];
+        let mut len = size_of_val(&words) as libc::socklen_t;
+        // SAFETY: `words` and `len` live through the call, and `len` is the room in `words`.
+        check(unsafe {
+            libc::getsockopt(
+                self.raw(),
+                libc::SOL_SOCKET,
+                SO_MEMINFO,
+                words.as_mut_ptr().cast(),
+                &raw mut len,
+            )
+        })?;
+        let [waiting, room, .., dropped] = words;
+        Ok(Queue { waiting, room, dropped })
+    }
+
     /// Sends without UDP checksum (IPv4). Such a socket refuses GSO, which is how the fallback is tested.
     #[cfg(test)]
     pub(crate) fn forbid_checksum(&self) -> io::Result<()> {
@@ -134,6 +168,20 @@ mod tests {
         let six = Socket::bind("[::]:0".parse().unwrap(), PLAIN).unwrap();
         let four = Socket::bind(SocketAddr::from(([0, 0, 0, 0], six.local_addr().port())), PLAIN).unwrap();
         assert_eq!(four.local_addr().port(), six.local_addr().port());
+    }
+
+    #[test]
+    fn what_waits_and_what_found_no_room_is_told() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let socket = Socket::bind(any, Options { buffer: 20_000, ..PLAIN }).unwrap();
+        let empty = socket.receive_queue().unwrap();
+        assert!(empty.waiting == 0 && empty.dropped == 0 && empty.room >= 20_000, "{empty:?}");
+        let sender = UdpSocket::bind(any).unwrap();
+        for _ in 0..200 {
+            sender.send_to(&[0; 1000], socket.local_addr()).unwrap();
+        }
+        let full = socket.receive_queue().unwrap();
+        assert!(full.waiting * 2 > full.room && full.dropped > 0 && full.dropped < 200, "{full:?}");
     }
 
     #[test]

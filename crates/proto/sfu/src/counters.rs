@@ -77,13 +77,15 @@ pub struct Drops {
     pub evicted: u64,
     /// Sealing refused it.
     pub not_sealed: u64,
+    /// Video that was given up because there was too much to do.
+    pub shed: u64,
     /// A data channel message for a channel that is not open or whose queue is full.
     pub data: u64,
 }
 
 impl Drops {
     /// All of it, named, for metrics.
-    pub fn by_reason(&self) -> [(&'static str, u64); 15] {
+    pub fn by_reason(&self) -> [(&'static str, u64); 16] {
         [
             ("unclassified", self.unclassified),
             ("unknown_ufrag", self.unknown_ufrag),
@@ -99,6 +101,7 @@ impl Drops {
             ("late", self.late),
             ("evicted", self.evicted),
             ("not_sealed", self.not_sealed),
+            ("shed", self.shed),
             ("data", self.data),
         ]
     }

@@ -25,6 +25,23 @@ impl Router {
         }
     }
 
+    /// From now on the video of publishers is dropped as it comes, or no longer: a driver that cannot carry
+    /// everything gives up what costs most and is missed least. What is dropped counts as lost on the way, so that
+    /// publishers are asked for key frames when it is over.
+    pub fn shed_video(&mut self, shed: bool) {
+        self.shedding = shed;
+    }
+
+    /// Whether a packet is given up because there are too many.
+    fn is_shed(&mut self, key: usize, ssrc: rtp::Ssrc) -> bool {
+        if !self.shedding {
+            return false;
+        }
+        let stream = self.peers.get_mut(key).and_then(|peer| peer.reception.streams.get(ssrc));
+        let producer = stream.and_then(|stream| self.producers.get(stream.producer));
+        producer.is_some_and(|producer| producer.track.is_video())
+    }
+
     fn stun(&mut self, now: Time, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) {
         let key = match peer::stun_ufrag(datagram) {
             Some(ufrag) => self.index.ufrags.get(ufrag),
@@ -91,6 +108,12 @@ impl Router {
             self.counters.drops.malformed += 1;
             return;
         };
+        if self.is_shed(key, header.ssrc) {
+            self.counters.drops.shed += 1;
+            return;
+        }
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let Some(keys) = &mut peer.keys else { return };
         match keys.inbound.open_rtp(datagram, header.len()) {
             Ok(len) => {
                 peer.transport.heard(now, remote);

@@ -58,6 +58,8 @@ pub struct Router {
     /// Tracks of one allocation, kept for its memory.
     ladders: Vec<Ladder>,
     next_allocation: Option<Instant>,
+    /// See [`Router::shed_video`].
+    shedding: bool,
     counters: Counters,
 }
 
@@ -161,6 +163,7 @@ impl Router {
             scratch: Vec::new(),
             ladders: Vec::new(),
             next_allocation: None,
+            shedding: false,
             counters: Counters::default(),
         }
     }

@@ -2,8 +2,54 @@
 
 use sfu::{Command, ConsumerId, Event, PeerId, ProducerId, id_on};
 
+use crate::client::{IDS, Packet};
 use crate::stage::*;
 use crate::world::World;
+
+#[test]
+fn a_router_that_has_too_much_to_do_gives_up_video_counts_it_and_carries_sound() {
+    let mut w = World::new(1);
+    let (alice, bob) = (w.join(0), w.join(0));
+    let video = w.publish(alice, 1, video_params(&[]));
+    let sound = w.publish(alice, 2, audio_params());
+    w.subscribe(bob, 1, video, take_video(5000, true, 0));
+    w.subscribe(bob, 2, sound, take_audio(6000));
+    let mut camera = Camera::new(alice, 11, None);
+    let mut second = |w: &mut World, seconds: u16, key: bool| {
+        for n in 0..30 {
+            camera.send(w, key && n == 0);
+            let extensions: &[(Option<u8>, &[u8])] = &[(IDS.mid, b"a")];
+            let seq = seconds * 30 + n;
+            let timestamp = u32::from(seq) * 960;
+            let packet = Packet {
+                ssrc: 13,
+                pt: OPUS,
+                seq,
+                timestamp,
+                marker: false,
+                extensions,
+                payload: b"opusopus",
+            };
+            let packet = w.clients[alice].rtp(packet);
+            w.up(alice, packet);
+            w.run(33);
+        }
+        (w.clients[bob].of(5000).len(), w.clients[bob].of(6000).len())
+    };
+    assert_eq!(second(&mut w, 0, true), (90, 30));
+    w.routers[0].shed_video(true);
+    assert_eq!(second(&mut w, 1, false), (90, 60), "sound goes on alone");
+    assert_eq!(w.counters(0).drops.shed, 90);
+    w.routers[0].shed_video(false);
+    let asked = w.clients[alice].plis(11);
+    // What was given up is asked for again for a second, in vain.
+    second(&mut w, 2, false);
+    second(&mut w, 3, false);
+    assert!(w.clients[alice].plis(11) > asked, "nobody asks for a key frame");
+    let (video, sound) = second(&mut w, 4, true);
+    assert!(video > 90 && sound == 150, "{video} {sound}");
+    assert_eq!(w.counters(0).drops.shed, 90);
+}
 
 #[test]
 fn a_paused_subscriber_gets_nothing_and_goes_on_unbroken_at_a_key_frame() {
