@@ -14,6 +14,7 @@ ADDRESS is one of this machine other than a loopback address, which Janus's ICE 
 import argparse
 import asyncio
 import base64
+import contextlib
 import itertools
 import json
 import os
@@ -188,7 +189,9 @@ async def main():
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         configure(folder, options.address)
-        server = subprocess.Popen(["taskset", "-c", options.cpu, "prlimit", "--nofile=20000", "janus", "-F", folder])
+        command = ["taskset", "-c", options.cpu, "prlimit", "--nofile=20000", "janus", "-F", folder]
+        # Standard output is for the process id.
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         try:
             async with aiohttp.ClientSession() as client:
                 janus = Janus()
@@ -205,4 +208,6 @@ async def main():
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    # Interrupting it is how it ends.
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main())

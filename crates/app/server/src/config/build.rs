@@ -156,7 +156,6 @@ fn engine(file: &File, options: &Options) -> anyhow::Result<engine::Config> {
     let throttle = &file.rtc.pli_throttle;
     let span = |value: Option<file::Span>, default| value.map_or(default, |span| span.0);
     let router = sfu::Config {
-        transport: peer::Config { aes_128: file.media.aes_128, ..defaults.transport.clone() },
         adapt: file.rtc.congestion_control.enabled.unwrap_or(defaults.adapt),
         key_frame_interval_low: span(throttle.low_quality, defaults.key_frame_interval_low),
         key_frame_interval_mid: span(throttle.mid_quality, defaults.key_frame_interval_mid),

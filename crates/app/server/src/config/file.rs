@@ -112,7 +112,6 @@ pub(super) struct TurnServer {
 #[serde(default)]
 pub(super) struct Media {
     pub(super) workers: usize,
-    pub(super) aes_128: bool,
     pub(super) spread_above: Option<u8>,
 }
 

@@ -123,7 +123,6 @@ pub(crate) const KEYS: &[(&str, Status)] = &[
     ("rtc.enable_warp", Idle),
     ("rtc.forward_stats", Idle),
     ("media.workers", Works),
-    ("media.aes_128", Works),
     ("media.spread_above", Works),
     // Rooms.
     ("room.auto_create", Works),

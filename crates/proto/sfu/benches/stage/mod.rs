@@ -16,8 +16,8 @@ use sfu::{
 };
 
 /// Packets of a frame at 2 Mbit/s and 30 frames a second, and their payload.
-pub const PACKETS: usize = 7;
-pub const PAYLOAD: usize = 1140;
+pub(crate) const PACKETS: usize = 7;
+pub(crate) const PAYLOAD: usize = 1140;
 const SERVER: ([u8; 4], u16) = ([192, 0, 2, 1], 7882);
 const IDS: ExtensionIds = ExtensionIds {
     mid: Some(4),
@@ -33,12 +33,12 @@ const IDS: ExtensionIds = ExtensionIds {
 };
 
 /// CPU time of this thread: others on the machine do not count (proc(5), `schedstat`).
-pub fn used() -> Duration {
+pub(crate) fn used() -> Duration {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(stat.split_ascii_whitespace().next().unwrap().parse().unwrap())
 }
 
-pub struct Stage {
+pub(crate) struct Stage {
     now: Time,
     router: Router,
     outbox: Outbox,
@@ -48,11 +48,11 @@ pub struct Stage {
     timestamp: u32,
     picture: u16,
     subscribers: usize,
-    pub profile: srtp::Profile,
+    pub(crate) profile: srtp::Profile,
 }
 
 impl Stage {
-    pub fn new(subscribers: usize) -> Self {
+    pub(crate) fn new(subscribers: usize) -> Self {
         let now = Time { mono: Instant::now(), unix: Duration::from_secs(1_800_000_000) };
         let certificate = Certificate::generate().unwrap();
         let mut router = Router::new(now, Config::default(), certificate.clone(), 0, 1);
@@ -104,7 +104,7 @@ impl Stage {
     }
 
     /// One frame comes in and goes out; how long the way out took.
-    pub fn frame(&mut self) -> Duration {
+    pub(crate) fn frame(&mut self) -> Duration {
         for mut packet in self.publish() {
             self.take(&mut packet);
         }
@@ -117,7 +117,7 @@ impl Stage {
     }
 
     /// The packets of the next frame as they come from the publisher.
-    pub fn publish(&mut self) -> Vec<Vec<u8>> {
+    pub(crate) fn publish(&mut self) -> Vec<Vec<u8>> {
         self.now = self.now.after(Duration::from_millis(1));
         let packets = (0..PACKETS).map(|n| self.packet(n)).collect();
         self.timestamp = self.timestamp.wrapping_add(3000);
@@ -126,13 +126,13 @@ impl Stage {
     }
 
     /// One of them arrives.
-    pub fn take(&mut self, packet: &mut [u8]) {
+    pub(crate) fn take(&mut self, packet: &mut [u8]) {
         self.router.handle_datagram(self.now, SERVER.into(), self.from, packet);
     }
 
     /// What has arrived goes out; how many packets that were.
     #[inline(never)]
-    pub fn fan_out(&mut self) -> usize {
+    pub(crate) fn fan_out(&mut self) -> usize {
         let mut sent = 0;
         loop {
             let more = self.router.fan_out(self.now, &mut self.outbox);
@@ -145,7 +145,7 @@ impl Stage {
     }
 
     /// Reports and the like go out, which are no part of a measurement.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         while self.router.poll_transmit(self.now, &mut self.outbox) {
             self.outbox.clear();
         }
