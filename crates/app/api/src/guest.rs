@@ -7,13 +7,17 @@ use std::sync::Arc;
 
 use auth::{Claims, VideoGrant};
 use axum::Json;
-use axum::body::Bytes;
+use axum::body::{Body, to_bytes};
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use crate::app::Shared;
+
+/// Length of a request's body, bytes.
+const BODY_MAX: usize = 16 * 1024;
 
 /// What the page asks for.
 #[derive(Debug, Deserialize)]
@@ -45,11 +49,21 @@ impl IntoResponse for Refused {
 }
 
 /// `POST /api/v1/guest-token`
-pub(crate) async fn token(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
+pub(crate) async fn token(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {
     let config = shared.config();
     if !config.guests {
         return Refused(StatusCode::FORBIDDEN, "this server does not let guests in").into_response();
     }
+    // Strangers are as many as they may be: none of them stays without saying what it wants.
+    let body = timeout(config.limits.head_timeout, to_bytes(request.into_body(), BODY_MAX)).await;
+    let body = match body {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => {
+            return Refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long, or broken off")
+                .into_response();
+        }
+        Err(_) => return Refused(StatusCode::REQUEST_TIMEOUT, "the body does not come").into_response(),
+    };
     let (room, name) = match read(&body, config.rooms.max_name, config.rooms.rules.max_name) {
         Ok(wanted) => wanted,
         Err(refused) => return refused.into_response(),

@@ -32,6 +32,9 @@ const ATTEMPTS: u32 = 6;
 /// Before the second attempt; before each further one twice as long: 15.5 s altogether.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// Bytes of events that may wait for one receiver: each tells of a participant with all its metadata.
+const QUEUED_BYTES: usize = 32 << 20;
+
 /// Events that are about a track.
 const ABOUT_TRACKS: [&str; 2] = ["track_published", "track_unpublished"];
 
@@ -64,9 +67,34 @@ struct Receiver {
     url: String,
     /// Bounded by `waiting`: a busy room may fill what others leave.
     lanes: Vec<mpsc::UnboundedSender<Delivery>>,
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
     /// Said once, not for every event that is dropped.
     is_behind: AtomicBool,
+}
+
+/// What waits for one receiver, in all lanes.
+#[derive(Debug, Default)]
+struct Waiting {
+    events: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Waiting {
+    /// Whether one more finds no room. One of any size goes to a receiver that has heard all before.
+    fn is_full(&self, most: usize, bytes: usize) -> bool {
+        let (events, queued) = (self.events.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
+        events >= most || (queued > 0 && queued + bytes > QUEUED_BYTES)
+    }
+
+    fn enter(&self, bytes: usize) {
+        self.events.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn leave(&self, bytes: usize) {
+        self.events.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
 /// An event on its way to one receiver.
@@ -106,7 +134,7 @@ impl Notifier {
     }
 
     fn receiver(&self, url: &str, config: &Webhooks) -> Receiver {
-        let waiting = Arc::new(AtomicUsize::new(0));
+        let waiting = Arc::new(Waiting::default());
         let lane = |_| {
             let (sender, deliveries) = mpsc::unbounded_channel();
             let lane = Lane {
@@ -156,12 +184,12 @@ impl Notifier {
     fn put(&self, receiver: &Receiver, lane: usize, delivery: Delivery) {
         let Some(lane) = receiver.lanes.get(lane % receiver.lanes.len().max(1)) else { return };
         // Senders hold the state's lock shared, so a few may pass the bound together.
-        let is_behind = receiver.waiting.load(Ordering::Relaxed) >= delivery.config.queued;
+        let is_behind = receiver.waiting.is_full(delivery.config.queued, delivery.body.len());
         if is_behind {
             self.counts.dropped.add_one();
         } else {
             self.waiting.send_modify(|waiting| *waiting += 1);
-            receiver.waiting.fetch_add(1, Ordering::Relaxed);
+            receiver.waiting.enter(delivery.body.len());
             // The lane listens as long as its receiver is here.
             let _ = lane.send(delivery);
         }
@@ -193,7 +221,7 @@ struct Lane {
     url: String,
     deliveries: mpsc::UnboundedReceiver<Delivery>,
     counts: Arc<Counts>,
-    waiting_here: Arc<AtomicUsize>,
+    waiting_here: Arc<Waiting>,
     waiting: watch::Sender<usize>,
 }
 
@@ -201,7 +229,7 @@ impl Lane {
     async fn run(mut self) {
         while let Some(delivery) = self.deliveries.recv().await {
             self.deliver(&delivery).await;
-            self.waiting_here.fetch_sub(1, Ordering::Relaxed);
+            self.waiting_here.leave(delivery.body.len());
             self.waiting.send_modify(|waiting| *waiting -= 1);
         }
     }

@@ -511,6 +511,23 @@ async fn guests_get_tokens_where_they_are_let_in() {
 }
 
 #[tokio::test]
+async fn a_stranger_who_promises_a_body_and_sends_none_makes_place() {
+    let server = Server::start_with(|config| {
+        config.guests = true;
+        config.limits.head_timeout = Duration::from_millis(200);
+        config.limits.connections = 1;
+    })
+    .await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let head = "POST /api/v1/guest-token HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(server.get("/healthz").await.0, 200);
+}
+
+#[tokio::test]
 async fn a_draining_server_says_goodbye_and_lets_nobody_in() {
     for (reconnect, action) in [(false, 0), (true, 2)] {
         let server = Server::start().await;

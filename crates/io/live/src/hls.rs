@@ -40,11 +40,9 @@ pub(crate) async fn file(desk: &Desk, visit: Visit, file: &str, pass: &Pass) -> 
     let stream = streams::stream(desk, &visit).await?;
     // Whoever waits for a first playlist is no stranger: a crowd of players comes before there is one.
     pass.let_in();
-    let answer = answer(desk, &visit, &stream, wanted).await;
-    if answer.is_err() {
-        streams::forget_unused(desk, &visit.place.name, &stream);
-    }
-    answer
+    // Over HTTP/2 a request that is taken back ends where it waits.
+    let _asking = streams::Asking::new(desk, &visit.place.name, &stream);
+    answer(desk, &visit, &stream, wanted).await
 }
 
 async fn answer(

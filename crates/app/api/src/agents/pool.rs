@@ -172,6 +172,10 @@ impl Pool {
                     place.participants.remove(&identity);
                     place.publishers.remove(&identity);
                 }
+                // Nobody is to be sent to who has gone.
+                let about =
+                    |job: &Job| job.participant.as_ref().zip(who).is_some_and(|(a, b)| a.sid == b.sid);
+                self.tasks.retain(|_, task| task.stage != Stage::Waiting || !about(&task.job));
             }
             _ => {}
         }
@@ -252,15 +256,35 @@ impl Pool {
             }
         }
         for job in missing {
-            let of_room = self.tasks.values().filter(|t| t.job.room == job.room).count();
-            if of_room >= JOBS_MAX {
-                return;
+            if self.jobs_in(&job) >= JOBS_MAX {
+                self.forget_ended(room);
+                if self.jobs_in(&job) >= JOBS_MAX {
+                    return;
+                }
             }
             let id = job.id.clone();
             let task = Task { job, stage: Stage::Waiting, refused_by: BTreeSet::new() };
             self.tasks.insert(id.clone(), task);
             self.offer(&id, now);
         }
+    }
+
+    /// How many jobs there are in the room of this one.
+    fn jobs_in(&self, job: &Job) -> usize {
+        let sid = room_of(job);
+        self.tasks.values().filter(|task| room_of(&task.job) == sid).count()
+    }
+
+    /// Forgets a room's jobs that are over, of participants who have gone. Who is there and has had a job is not given
+    /// another.
+    fn forget_ended(&mut self, room: &str) {
+        let Some(place) = self.places.get(room) else { return };
+        let here: BTreeSet<&str> = place.participants.values().map(|p| p.sid.as_str()).collect();
+        self.tasks.retain(|_, task| {
+            let is_over = matches!(task.stage, Stage::Ended | Stage::Running { worker: None });
+            let about_gone = task.job.participant.as_ref().is_some_and(|p| !here.contains(p.sid.as_str()));
+            !(is_over && about_gone && room_of(&task.job) == Some(&place.room.sid))
+        });
     }
 
     fn is_there(&self, dispatch: &str, kind: JobType, who: Option<&proto::ParticipantInfo>) -> bool {
@@ -498,6 +522,11 @@ impl Pool {
     fn jobs_of(&self, dispatch: &str) -> Vec<Job> {
         self.tasks.values().filter(|t| t.job.dispatch_id == dispatch).map(|t| t.job.clone()).collect()
     }
+}
+
+/// The life of a room that a job is in.
+fn room_of(job: &Job) -> Option<&String> {
+    job.room.as_ref().map(|room| &room.sid)
 }
 
 fn dispatch(room: &str, wanted: RoomAgentDispatch, now: i64) -> AgentDispatch {

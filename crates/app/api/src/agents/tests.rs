@@ -255,3 +255,47 @@ fn a_worker_that_does_not_read_is_let_go() {
     }
     assert!(!office.says(&worker, ping()));
 }
+
+#[test]
+fn jobs_of_those_who_have_gone_make_place_for_others() {
+    let mut office = Office::new();
+    office.happens("room_started", "lobby", None, &[]);
+    let mut worker = office.hire(1, "", JobType::JtParticipant);
+    // Whoever has had a job and stays is given no other, however many come and go.
+    office.happens("participant_joined", "lobby", Some("host"), &[]);
+    let first = worker.offered();
+    let end = |office: &mut Office, worker: &Hand, job: &Job| {
+        let mut update = proto::UpdateJobStatus { job_id: job.id.clone(), ..Default::default() };
+        update.set_status(JobStatus::JsSuccess);
+        office.says(worker, Heard::UpdateJob(update));
+    };
+    office.answers(&worker, &first, true);
+    assert!(matches!(worker.next(), Some(Tell::Assignment(_))));
+    end(&mut office, &worker, &first);
+    for n in 0..1500 {
+        let guest = format!("guest-{n}");
+        office.happens("participant_joined", "lobby", Some(&guest), &[]);
+        let job = worker.offered();
+        assert_eq!(job.participant.as_ref().unwrap().identity, guest);
+        office.answers(&worker, &job, true);
+        assert!(matches!(worker.next(), Some(Tell::Assignment(_))));
+        office.happens("participant_left", "lobby", Some(&guest), &[]);
+        end(&mut office, &worker, &job);
+    }
+    assert!(worker.next().is_none());
+}
+
+#[test]
+fn nobody_is_sent_to_who_has_gone_meanwhile() {
+    let mut office = Office::new();
+    office.happens("room_started", "a", None, &[]);
+    let mut worker = office.hire(1, "", JobType::JtParticipant);
+    office.load(&worker, 0.9);
+    office.happens("participant_joined", "a", Some("ann"), &[]);
+    office.happens("participant_joined", "a", Some("bob"), &[]);
+    office.happens("participant_left", "a", Some("ann"), &[]);
+    assert!(worker.next().is_none());
+    office.load(&worker, 0.1);
+    assert_eq!(worker.offered().participant.unwrap().identity, "bob");
+    assert!(worker.next().is_none());
+}

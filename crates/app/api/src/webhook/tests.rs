@@ -181,3 +181,21 @@ fn a_url_is_not_told_whole() {
     assert_eq!(host("nonsense"), "nonsense");
     assert_eq!(Duration::from_millis(15_500), PAUSE * (2_u32.pow(ATTEMPTS - 1) - 1));
 }
+
+#[tokio::test]
+async fn what_waits_is_bounded_by_its_bytes_too() {
+    // Given: a receiver that takes connections and never answers.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let notifier = Notifier::new(Some(Webhooks { queued: 1000, ..config(&[&url]) }));
+    let large = || {
+        let mut event = event("room_started", "a");
+        event.room.as_mut().unwrap().metadata = "m".repeat(QUEUED_BYTES / 3);
+        event
+    };
+    (0..5).for_each(|_| notifier.send(large()));
+    assert_eq!(notifier.counts.dropped.get(), 3);
+    // A small one still finds room.
+    notifier.send(event("room_started", "a"));
+    assert_eq!(notifier.counts.dropped.get(), 3);
+}

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,30 @@ pub(super) struct Stream {
     config: hls::Config,
     cuts: Mutex<BTreeMap<Variant, Arc<Cut>>>,
     players: Mutex<HashMap<IpAddr, Player>>,
+    /// Requests on their way.
+    asking: AtomicUsize,
+}
+
+/// A request on its way. However it ends, with the last one a stream goes of which nothing came to be cut.
+pub(super) struct Asking<'a> {
+    desk: &'a Desk,
+    name: &'a Name,
+    stream: &'a Arc<Stream>,
+}
+
+impl<'a> Asking<'a> {
+    pub(super) fn new(desk: &'a Desk, name: &'a Name, stream: &'a Arc<Stream>) -> Self {
+        stream.asking.fetch_add(1, Ordering::Relaxed);
+        Self { desk, name, stream }
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if self.stream.asking.fetch_sub(1, Ordering::Relaxed) == 1 {
+            forget_unused(self.desk, self.name, self.stream);
+        }
+    }
 }
 
 /// A variant while it is cut.
@@ -138,7 +163,7 @@ impl Stream {
             window: app.hls.window,
             low_latency: app.protocols.is_on(Protocol::LlHls),
         };
-        Self { config, cuts: Mutex::default(), players: Mutex::default() }
+        Self { config, cuts: Mutex::default(), players: Mutex::default(), asking: AtomicUsize::new(0) }
     }
 
     /// Notes that a player lives; whether it is known, and was not sent away.
@@ -217,8 +242,8 @@ async fn run(desk: Desk, name: Name, stream: Arc<Stream>, cut: Arc<Cut>, mut fol
     cut.progress.send_modify(|progress| progress.is_over = true);
 }
 
-/// Forgets a stream of which nothing is cut: whoever came for it was refused.
-pub(super) fn forget_unused(desk: &Desk, name: &Name, stream: &Arc<Stream>) {
+/// Forgets a stream of which nothing is cut: whoever came for it was refused, or has gone.
+fn forget_unused(desk: &Desk, name: &Name, stream: &Arc<Stream>) {
     let mut streams = locked(&desk.hls().0);
     if !locked(&stream.cuts).is_empty() {
         return;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use codec::Kind;
 use media::{Frame, Shape, Sound, Ticks, Track, TrackId};
 
-use crate::testbed::{Browser, desk, listener, picture, publish, track};
+use crate::testbed::{Browser, desk, listener, picture, publish, track, visit};
 use crate::{Desk, Publishing};
 
 async fn served(desk: &Desk) -> SocketAddr {
@@ -254,4 +254,28 @@ async fn playlists_and_parts_far_ahead_are_refused_at_once_and_hold_nothing() {
         assert_eq!(status, 404, "{file}: {head}");
     }
     assert_eq!(desk.census(), before);
+}
+
+#[tokio::test]
+async fn who_goes_away_while_it_waits_leaves_nothing_behind() {
+    let desk = desk(|_| {});
+    // Of this stream nothing has come, so there is nothing to cut.
+    let _publishing = publish(&desk, "demo").await;
+    let pass = desk.gate().enter([192, 0, 2, 1].into(), crate::Limits::default()).unwrap();
+    let ask = |last: u8| {
+        let address = Some(SocketAddr::from(([192, 0, 2, last], 9)));
+        let visit = crate::Visit { protocol: vhost::Protocol::Hls, address, ..visit(&desk, "demo") };
+        Box::pin(super::file(&desk, visit, "index.m3u8", &pass))
+    };
+    let (mut first, mut second) = (ask(1), ask(2));
+    for request in [&mut first, &mut second] {
+        assert!(tokio::time::timeout(Duration::ZERO, request).await.is_err(), "it waits");
+    }
+    let kept = || (desk.census()[4], desk.streams()[0].players.len());
+    assert_eq!(kept(), (1, 2));
+    // When: they are dropped, as over HTTP/2. Then: nobody is sent away for another.
+    drop(second);
+    assert_eq!(kept(), (1, 2));
+    drop(first);
+    assert_eq!(kept(), (0, 0));
 }
