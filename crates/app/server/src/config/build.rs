@@ -404,7 +404,7 @@ fn limits(file: &File) -> api::Limits {
     api::Limits {
         tracks: count(file.limit.num_tracks),
         // A part of a byte is still a limit; a number below 0 becomes none.
-        bytes_per_second: file.limit.bytes_per_sec.ceil() as u64,
+        bytes_per_second: file.limit.bytes_per_sec.0.ceil() as u64,
         message: file.limit.signal_message_size_limit.unwrap_or(defaults.message),
         agent_message: file.limit.agent_signal_message_size_limit.unwrap_or(defaults.agent_message),
         api_body: file.limit.max_api_request_body_size.unwrap_or(defaults.api_body),

@@ -219,7 +219,7 @@ pub(super) struct Video {
 pub(super) struct Limit {
     /// Below 0 is no limit, here and for the next three.
     pub(super) num_tracks: i64,
-    pub(super) bytes_per_sec: f64,
+    pub(super) bytes_per_sec: Float,
     pub(super) subscription_limit_video: i64,
     pub(super) subscription_limit_audio: i64,
     pub(super) max_data_blobs_size: Option<usize>,
@@ -276,6 +276,24 @@ impl<'de> Deserialize<'de> for Text {
 impl Serialize for Text {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&self.0)
+    }
+}
+
+/// A number that may have `_` between its digits, as LiveKit's sample writes it.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+pub(super) struct Float(pub(super) f64);
+
+impl<'de> Deserialize<'de> for Float {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let Text(text) = Text::deserialize(from)?;
+        let wrong = || de::Error::custom(format!("{text:?} is not a number"));
+        text.replace('_', "").parse().map(Float).map_err(|_| wrong())
+    }
+}
+
+impl Serialize for Float {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.0.to_string())
     }
 }
 
