@@ -442,7 +442,11 @@ async fn a_session_without_a_sign_of_life_ends() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_dropped_and_its_neighbour_is_not() {
-    let server = Server::start_with(|config| config.limits.queued_messages = 4).await;
+    let server = Server::start_with(|config| {
+        config.limits.queued_messages = 4;
+        config.rooms.signalling.updates = signal::Rate { burst: 100_000, per_second: 100_000 };
+    })
+    .await;
     let mut reader = server.join("reader").await;
     until(&mut reader, as_join).await;
     let lazy = server.token(|claims| {

@@ -4,6 +4,9 @@
 
 use std::time::{Duration, Instant};
 
+use rtp::Ssrc;
+use rtp::rtcp::ReportBlock;
+
 use crate::api::Quality;
 
 /// What is judged together, as LiveKit does.
@@ -20,23 +23,64 @@ const LAYER: u32 = 35;
 /// And no more than this: a line that brings nothing of a picture is not lost.
 const LAYERS_MAX: u32 = 70;
 
+/// Streams that are judged each for itself.
+const STREAMS: usize = 32;
+/// Packets below which a stream is judged together with others like it, and as if there were so many: of a voice that
+/// pauses, one packet is a tenth.
+const FEW: u64 = 50;
+/// A first report is taken for so many packets, and no other for more than the second.
+const FIRST: u32 = 50;
+const MOST: u32 = 10_000;
+
+/// What is said of one stream in an interval.
+#[derive(Debug)]
+struct Stream {
+    ssrc: Ssrc,
+    highest: u32,
+    packets: u64,
+    /// In 256ths of a packet.
+    lost: u64,
+}
+
 /// One peer's reports of the interval that runs.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     /// Layers that were missing at the end of the last interval.
     missing: u8,
     due: Option<Instant>,
-    /// Shares lost in 256ths, and in how many reports.
-    lost: u32,
-    reports: u32,
+    streams: Vec<Stream>,
     told: Option<Quality>,
 }
 
 impl Meter {
     /// A report about one stream, of either direction.
-    pub(crate) fn hear(&mut self, fraction_lost: u8) {
-        self.lost = self.lost.saturating_add(u32::from(fraction_lost));
-        self.reports = self.reports.saturating_add(1);
+    pub(crate) fn hear(&mut self, block: &ReportBlock) {
+        let (ssrc, highest) = (block.ssrc, block.highest_seq);
+        if !self.streams.iter().any(|s| s.ssrc == ssrc) && self.streams.len() < STREAMS {
+            let before = highest.wrapping_sub(FIRST);
+            self.streams.push(Stream { ssrc, highest: before, packets: 0, lost: 0 });
+        }
+        let Some(stream) = self.streams.iter_mut().find(|s| s.ssrc == ssrc) else { return };
+        let packets = highest.wrapping_sub(stream.highest).clamp(1, MOST);
+        stream.highest = highest;
+        stream.packets += u64::from(packets);
+        stream.lost += u64::from(packets) * u64::from(block.fraction_lost);
+    }
+
+    /// What the losses of the worst stream cost, or nothing if no report has come: a good picture is no comfort to who
+    /// hears half of what is said. Ends the interval.
+    fn loss(&mut self) -> Option<u32> {
+        let cost = |lost: u64, packets: u64| (lost * u64::from(LOSS_WEIGHT) * 100).checked_div(packets * 256);
+        let few = self.streams.iter().filter(|s| s.packets < FEW);
+        let (lost, packets) = few.fold((0, 0), |(lost, packets), s| (lost + s.lost, packets + s.packets));
+        let few_cost = if packets == 0 { None } else { cost(lost, packets.max(FEW)) };
+        let many = self.streams.iter().filter(|s| s.packets >= FEW);
+        let worst = many.filter_map(|s| cost(s.lost, s.packets)).chain(few_cost).max();
+        self.streams.retain_mut(|s| {
+            s.lost = 0;
+            std::mem::take(&mut s.packets) > 0
+        });
+        worst.map(|cost| cost as u32)
     }
 
     /// Whether [`Meter::poll`] has something to do.
@@ -55,8 +99,7 @@ impl Meter {
         self.due = Some(now + INTERVAL);
         let missing = missing.min(std::mem::replace(&mut self.missing, missing));
         let layers = (u32::from(missing) * LAYER).min(LAYERS_MAX);
-        let (lost, reports) = (std::mem::take(&mut self.lost), std::mem::take(&mut self.reports));
-        let loss = match (lost * LOSS_WEIGHT * 100).checked_div(reports * 256) {
+        let loss = match self.loss() {
             None if missing == 0 => return None,
             loss => loss.unwrap_or(0) + layers,
         };
@@ -77,6 +120,44 @@ mod tests {
 
     const SHORT: Duration = Duration::from_millis(40);
 
+    /// Reports about a stream, so many packets apart.
+    fn hear(meter: &mut Meter, ssrc: u32, packets: u32, reports: &[u8]) {
+        let before = meter.streams.iter().find(|s| s.ssrc == Ssrc(ssrc)).map_or(0, |s| s.highest);
+        for (n, fraction_lost) in reports.iter().enumerate() {
+            let highest_seq = before + (n as u32 + 1) * packets;
+            meter.hear(&ReportBlock {
+                ssrc: Ssrc(ssrc),
+                fraction_lost: *fraction_lost,
+                highest_seq,
+                ..Default::default()
+            });
+        }
+    }
+
+    #[test]
+    fn the_worst_stream_counts_and_a_few_packets_do_not_make_one() {
+        let (mut meter, mut at) = (Meter::default(), start());
+        meter.poll(at, SHORT, 0);
+        let mut next = |streams: &[(u32, u32, &[u8])]| {
+            at += INTERVAL;
+            streams.iter().for_each(|(ssrc, packets, reports)| hear(&mut meter, *ssrc, *packets, reports));
+            meter.poll(at, SHORT, 0).map(|(_, score)| score)
+        };
+        assert_eq!(next(&[(1, 50, &[0; 5]), (2, 200, &[13; 5])]), Some(75));
+        // Two streams of ten packets, one of them lost.
+        assert_eq!(next(&[(1, 50, &[0; 5]), (2, 2, &[0, 0, 0, 0, 0]), (3, 2, &[0; 5])]), Some(100));
+        assert_eq!(
+            next(&[(1, 50, &[0; 5]), (2, 2, &[128, 0, 0, 0, 0]), (3, 20, &[0; 5])]),
+            None,
+            "two in sixty"
+        );
+        // Who says more than there are streams is heard as far as that.
+        for ssrc in 10..1000 {
+            hear(&mut meter, ssrc, 50, &[255]);
+        }
+        assert!(meter.streams.len() <= STREAMS);
+    }
+
     /// One interval with these reports.
     fn interval(
         meter: &mut Meter,
@@ -85,7 +166,7 @@ mod tests {
         round_trip: Duration,
     ) -> Option<(Quality, u8)> {
         assert_eq!(meter.poll(start, round_trip, 0), None);
-        reports.iter().for_each(|lost| meter.hear(*lost));
+        hear(meter, 1, 50, reports);
         meter.poll(start + INTERVAL, round_trip, 0)
     }
 
@@ -116,7 +197,7 @@ mod tests {
         let mut at = start;
         let mut next = |reports: &[u8], missing| {
             at += INTERVAL;
-            reports.iter().for_each(|lost| meter.hear(*lost));
+            hear(&mut meter, 1, 50, reports);
             meter.poll(at, SHORT, missing)
         };
         // One that has just been asked for.

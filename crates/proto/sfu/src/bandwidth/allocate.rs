@@ -36,6 +36,9 @@ pub(crate) struct Outcome {
     pub(crate) granted: u64,
     /// What it would take in all to raise one more track by a step.
     pub(crate) next: Option<u64>,
+    /// Some track has more than it held. The rates of what it holds go up and down with its pictures, and say nothing
+    /// of that.
+    pub(crate) raised: bool,
 }
 
 /// How strictly.
@@ -87,6 +90,10 @@ impl Ladder {
     fn stood_at(&self, step: Step) -> bool {
         self.held.is_some_and(|h| (step.spatial, step.temporal) <= (h.spatial, h.temporal))
     }
+
+    fn is_raised(&self) -> bool {
+        self.granted().is_some_and(|step| !self.stood_at(step))
+    }
 }
 
 /// Grants each track a step. The order of `ladders` among equals is that of the tracks' coming.
@@ -131,7 +138,7 @@ pub(crate) fn allocate(ladders: &mut [Ladder], terms: Terms) -> Outcome {
             next = Some(next.map_or(total, |n| n.min(total)));
         }
     }
-    Outcome { granted: used, next }
+    Outcome { granted: used, next, raised: ladders.iter().any(Ladder::is_raised) }
 }
 
 #[cfg(test)]
@@ -158,10 +165,13 @@ mod tests {
         assert_eq!(granted(&mut all, 50, false).0, [Some(0), Some(0)]);
         assert_eq!(granted(&mut all, 400, false).0, [Some(1), Some(0)]);
         let (layers, outcome) = granted(&mut all, 700, false);
-        assert_eq!((layers, outcome), (vec![Some(1), Some(1)], Outcome { granted: 600, next: Some(1200) }));
+        assert_eq!(
+            (layers, outcome),
+            (vec![Some(1), Some(1)], Outcome { granted: 600, next: Some(1200), raised: true })
+        );
         assert_eq!(
             granted(&mut all, 1800, false),
-            (vec![Some(2), Some(2)], Outcome { granted: 1800, next: None })
+            (vec![Some(2), Some(2)], Outcome { granted: 1800, next: None, raised: true })
         );
     }
 
@@ -177,7 +187,7 @@ mod tests {
         let mut all = [ladder(0, 1, &[100]), ladder(1, 9, &[100]), ladder(2, 1, &[100])];
         assert_eq!(
             granted(&mut all, 250, true),
-            (vec![Some(0), Some(0), None], Outcome { granted: 200, next: Some(300) })
+            (vec![Some(0), Some(0), None], Outcome { granted: 200, next: Some(300), raised: true })
         );
         assert_eq!(granted(&mut all, 150, true).0, [None, Some(0), None]);
         assert_eq!(granted(&mut all, 50, true).0, [None, None, None]);
@@ -188,8 +198,10 @@ mod tests {
         let mut one = [ladder(0, 0, &[100, 300])];
         one[0].held = Some(Step { spatial: 1, temporal: 7, rate: 280 });
         let terms = Terms { budget: 280, may_pause: false, lenient: true };
-        assert_eq!(allocate(&mut one, terms).granted, 300);
-        assert_eq!(allocate(&mut one, Terms { lenient: false, ..terms }).granted, 100);
+        // That it takes more now than it did is its pictures' doing.
+        assert_eq!(allocate(&mut one, terms), Outcome { granted: 300, next: None, raised: false });
+        let less = allocate(&mut one, Terms { lenient: false, ..terms });
+        assert_eq!(less, Outcome { granted: 100, next: Some(300), raised: false });
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
+use allocate::Outcome;
 pub(crate) use line::Fate;
 use line::{Line, Reading, Sign};
 
@@ -223,9 +224,9 @@ impl Budget {
     }
 
     /// Notes what the last allocation came to.
-    pub(crate) fn allocated(&mut self, now: Instant, granted: u64, next: Option<u64>) {
+    pub(crate) fn allocated(&mut self, now: Instant, Outcome { granted, next, raised }: Outcome) {
         // More than before is a trial, however it came about.
-        if granted > self.granted + self.granted / 10 && self.estimate.is_some() {
+        if raised && self.estimate.is_some() {
             let rate = self.trial.map_or(granted, |t| t.rate.max(granted));
             self.trial = Some(Trial { rate, until: now + TRIAL });
             self.changed = Some(now);

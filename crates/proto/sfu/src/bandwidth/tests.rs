@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use clock::Time;
 use netem::Link;
 
-use super::allocate::{Ladder, Step, Terms, allocate};
+use super::allocate::{Ladder, Outcome, Step, Terms, allocate};
 use super::{Budget, Fate};
 
 const LAYERS: [u64; 3] = [150_000, 500_000, 1_700_000];
@@ -108,7 +108,7 @@ impl World {
         let mut ladder = [Ladder::new(0, 0, Some(step(self.layer)))];
         (0..LAYERS.len()).for_each(|n| ladder[0].push(step(n)));
         let outcome = allocate(&mut ladder, Terms { budget, may_pause: false, lenient });
-        self.budget.allocated(self.now.mono, outcome.granted, outcome.next);
+        self.budget.allocated(self.now.mono, outcome);
         self.set(usize::from(ladder[0].granted().unwrap().spatial));
     }
 
@@ -295,7 +295,27 @@ fn feedback_that_is_nonsense_breaks_nothing() {
         let departed = t0 + Duration::from_millis((n * 7919) % 10_000);
         world.budget.take(t0 + Duration::from_millis(n * 10), Fate { departed, size: u16::MAX, arrived });
         world.budget.tick(t0 + Duration::from_millis(n * 10));
-        world.budget.allocated(t0, n * 1000, Some(u64::MAX / 1000));
+        let outcome = Outcome { granted: n * 1000, next: Some(u64::MAX / 1000), raised: n % 2 == 0 };
+        world.budget.allocated(t0, outcome);
     }
     assert!(world.budget.limit().is_none_or(|l| l >= super::LEAST));
+}
+
+#[test]
+fn a_layer_whose_rate_goes_up_and_down_does_not_put_off_the_trial_of_the_next() {
+    let mut world = World::new(line(1_000_000), 1);
+    world.budget.tick(world.now.mono);
+    world.budget.spend(25_000);
+    let at = |ms: u64| world.now.mono + Duration::from_millis(ms);
+    world.budget.tick(at(500));
+    assert!(world.budget.remb(at(500), 100_000));
+    let cut = world.budget.limit().unwrap();
+    let tried = (1..60).find(|n: &u64| {
+        let now = at(500 + n * 500);
+        let granted = if n % 2 == 0 { 80_000 } else { 95_000 };
+        world.budget.allocated(now, Outcome { granted, next: Some(cut * 2), raised: false });
+        world.budget.tick(now);
+        world.budget.limit().unwrap() > cut
+    });
+    assert_eq!(tried, Some(10), "after five seconds");
 }

@@ -52,10 +52,11 @@ impl Router {
         };
         let lenient = strictness == Strictness::Lenient;
         let terms = Terms { budget: budget.saturating_sub(other), may_pause, lenient };
-        let outcome = allocate(&mut ladders, terms);
+        let mut outcome = allocate(&mut ladders, terms);
+        outcome.granted += other;
+        outcome.next = outcome.next.map(|next| next + other);
         if let Some(peer) = self.peers.get_mut(key) {
-            let next = outcome.next.map(|next| next + other);
-            peer.sending.budget.allocated(now.mono, outcome.granted + other, next);
+            peer.sending.budget.allocated(now.mono, outcome);
         }
         for ladder in &ladders {
             let grant = if ladder.is_empty() {
@@ -120,7 +121,7 @@ fn ladder(key: usize, consumer: &Consumer, producer: &Producer) -> Ladder {
     let wish = consumer.wish();
     let held = match consumer.grant() {
         Grant::Up(step) => Some(step),
-        Grant::All => Some(Step { spatial: wish.max_spatial, temporal: wish.max_temporal, rate: 0 }),
+        Grant::All => Some(Step { spatial: wish.max_spatial, temporal: EVERY, rate: 0 }),
         Grant::Paused => None,
     };
     let mut ladder = Ladder::new(key, wish.priority, held);

@@ -102,7 +102,7 @@ impl Router {
         for block in blocks {
             let Some(consumer) = peer.sending.streams.get(block.ssrc) else { continue };
             let Some(consumer) = self.consumers.get_mut(consumer) else { continue };
-            peer.quality.hear(block.fraction_lost);
+            peer.quality.hear(&block);
             if let Some(round_trip) = consumer.feedback.report(now.ntp(), &block) {
                 peer.sending.note_round_trip(round_trip);
             }

@@ -120,7 +120,7 @@ impl Router {
                 let block = encoding.receive.stream.as_mut().and_then(|s| s.report(now.mono));
                 let Some(block) = block else { continue };
                 worst = worst.max(block.fraction_lost);
-                peer.quality.hear(block.fraction_lost);
+                peer.quality.hear(&block);
                 if let Some(slot) = blocks.get_mut(count) {
                     *slot = block;
                     count += 1;

@@ -11,7 +11,8 @@ use crate::stage::*;
 use crate::world::World;
 
 /// Seconds until rings, queues and histories are as large as they get.
-const WARM_UP: u64 = 6;
+// Lines that look full are tried for more for the first time after five seconds, and what a switch takes has grown then.
+const WARM_UP: u64 = 12;
 const MEASURED: u64 = 6;
 
 /// A camera in three layers and a microphone with redundant audio, and what loses some of their packets.
