@@ -286,7 +286,7 @@ class Participant:
 
 async def main() -> None:
     participant = Participant()
-    reader = asyncio.StreamReader()
+    reader = asyncio.StreamReader(limit=1 << 24)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while line := await reader.readline():
         participant.spawn(participant.obey(line.decode()))
