@@ -295,7 +295,7 @@ fn feedback_that_is_nonsense_breaks_nothing() {
         let departed = t0 + Duration::from_millis((n * 7919) % 10_000);
         world.budget.take(t0 + Duration::from_millis(n * 10), Fate { departed, size: u16::MAX, arrived });
         world.budget.tick(t0 + Duration::from_millis(n * 10));
-        let outcome = Outcome { granted: n * 1000, next: Some(u64::MAX / 1000), raised: n % 2 == 0 };
+        let outcome = Outcome { granted: n * 1000, next: Some(u64::MAX / 1000), raised: n.is_multiple_of(2) };
         world.budget.allocated(t0, outcome);
     }
     assert!(world.budget.limit().is_none_or(|l| l >= super::LEAST));
@@ -312,7 +312,7 @@ fn a_layer_whose_rate_goes_up_and_down_does_not_put_off_the_trial_of_the_next() 
     let cut = world.budget.limit().unwrap();
     let tried = (1..60).find(|n: &u64| {
         let now = at(500 + n * 500);
-        let granted = if n % 2 == 0 { 80_000 } else { 95_000 };
+        let granted = if n.is_multiple_of(2) { 80_000 } else { 95_000 };
         world.budget.allocated(now, Outcome { granted, next: Some(cut * 2), raised: false });
         world.budget.tick(now);
         world.budget.limit().unwrap() > cut
