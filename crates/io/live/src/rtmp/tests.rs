@@ -107,6 +107,18 @@ async fn served(desk: &Desk) -> SocketAddr {
     address
 }
 
+/// A publisher of `live/demo` and a player that has seen its first picture.
+async fn begun(address: SocketAddr) -> (Peer, Peer) {
+    let mut publisher = Peer::connect(address, "live/demo", Purpose::Publish).await;
+    publisher.started().await;
+    publisher.send(0);
+    publisher.flush().await;
+    let mut player = Peer::connect(address, "live/demo", Purpose::Play).await;
+    player.started().await;
+    assert_eq!(player.picture().await, 0);
+    (publisher, player)
+}
+
 #[tokio::test]
 async fn what_is_published_is_played_by_many() {
     let desk = desk(|_| {});
@@ -140,13 +152,7 @@ async fn what_is_published_is_played_by_many() {
 async fn a_publisher_killed_and_back_is_played_on() {
     let desk = desk(|_| {});
     let address = served(&desk).await;
-    let mut publisher = Peer::connect(address, "live/demo", Purpose::Publish).await;
-    publisher.started().await;
-    publisher.send(0);
-    publisher.flush().await;
-    let mut player = Peer::connect(address, "live/demo", Purpose::Play).await;
-    player.started().await;
-    assert_eq!(player.picture().await, 0);
+    let (publisher, mut player) = begun(address).await;
     drop(publisher);
     let mut publisher = Peer::connect(address, "live/demo", Purpose::Publish).await;
     publisher.started().await;
@@ -490,13 +496,7 @@ async fn aggregates_whose_tags_lie_about_their_size_are_left_out() {
     use ::rtmp::chunk::message_type::AGGREGATE;
     let desk = desk(|_| {});
     let address = served(&desk).await;
-    let mut publisher = Peer::connect(address, "live/demo", Purpose::Publish).await;
-    publisher.started().await;
-    publisher.send(0);
-    publisher.flush().await;
-    let mut player = Peer::connect(address, "live/demo", Purpose::Play).await;
-    player.started().await;
-    assert_eq!(player.picture().await, 0);
+    let (mut publisher, mut player) = begun(address).await;
     for (n, size) in (1..).zip([[0xff, 0xff, 0xff], [0, 0, 100], [0, 0, 1], [0, 0, 0]]) {
         // A tag of 11 bytes.
         let tag = [&[9][..], &size, b"\0\0\0\0\0\0\0\x17\x01\0\0\0\0\0\0\x01a\0\0\0\x16"].concat();
