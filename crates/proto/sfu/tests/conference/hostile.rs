@@ -36,10 +36,7 @@ fn sealed(client: &mut Client, compound: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a_datagram_tells_the_fate_of_no_more_packets_than_are_remembered() {
-    let mut w = World::new(1);
-    let (alice, bob) = (w.join(0), w.join(0));
-    let producer = w.publish(alice, 1, video_params(&["q"]));
-    w.subscribe(bob, 1, producer, take_video(5000, true, 0));
+    let (mut w, alice, bob) = World::with_a_picture();
     let mut camera = Camera::new(alice, 11, Some("q"));
     for n in 0..10 {
         camera.send(&mut w, n == 0);

@@ -24,10 +24,7 @@ fn assert_unbroken(got: &[Got]) {
 
 #[test]
 fn a_track_is_rewritten_into_the_subscribers_terms() {
-    let mut w = World::new(1);
-    let (alice, bob) = (w.join(0), w.join(0));
-    let producer = w.publish(alice, 1, video_params(&["q"]));
-    w.subscribe(bob, 1, producer, take_video(5000, true, 0));
+    let (mut w, alice, bob) = World::with_a_picture();
     let mut camera = Camera::new(alice, 11, Some("q"));
     camera.send(&mut w, true);
     camera.send(&mut w, false);
@@ -197,10 +194,7 @@ fn ssrcs_stay_known_when_the_names_are_left_out_and_strangers_do_not_come_in() {
 
 #[test]
 fn an_encoding_that_changes_its_ssrc_goes_on_unbroken_at_its_key_frame() {
-    let mut w = World::new(1);
-    let (alice, bob) = (w.join(0), w.join(0));
-    let producer = w.publish(alice, 1, video_params(&["q"]));
-    w.subscribe(bob, 1, producer, take_video(5000, true, 0));
+    let (mut w, alice, bob) = World::with_a_picture();
     let mut first = Camera::new(alice, 11, Some("q"));
     first.send(&mut w, true);
     w.run(33);
@@ -217,10 +211,7 @@ fn an_encoding_that_changes_its_ssrc_goes_on_unbroken_at_its_key_frame() {
 
 #[test]
 fn padding_of_a_stream_is_taken_out_and_probes_are_dropped() {
-    let mut w = World::new(1);
-    let (alice, bob) = (w.join(0), w.join(0));
-    let producer = w.publish(alice, 1, video_params(&["q"]));
-    w.subscribe(bob, 1, producer, take_video(5000, true, 0));
+    let (mut w, alice, bob) = World::with_a_picture();
     let mut camera = Camera::new(alice, 11, Some("q"));
     camera.send(&mut w, true);
     w.run(5);

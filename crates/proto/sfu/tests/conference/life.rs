@@ -172,10 +172,7 @@ fn ids_that_are_taken_are_not_given_twice() {
 
 #[test]
 fn rubbish_is_counted_and_disturbs_nobody() {
-    let mut w = World::new(1);
-    let (alice, bob) = (w.join(0), w.join(0));
-    let producer = w.publish(alice, 1, video_params(&["q"]));
-    w.subscribe(bob, 1, producer, take_video(5000, true, 0));
+    let (mut w, alice, bob) = World::with_a_picture();
     let mut camera = Camera::new(alice, 11, Some("q"));
     camera.send(&mut w, true);
     w.run(5);

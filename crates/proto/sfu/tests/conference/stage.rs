@@ -89,6 +89,15 @@ pub(crate) fn take_audio(ssrc: u32) -> ConsumerParams {
 }
 
 impl World {
+    /// One client, which publishes a picture in one layer, `q`, and another, which takes it under the SSRC 5000.
+    pub(crate) fn with_a_picture() -> (Self, usize, usize) {
+        let mut w = Self::new(1);
+        let (alice, bob) = (w.join(0), w.join(0));
+        let producer = w.publish(alice, 1, video_params(&["q"]));
+        w.subscribe(bob, 1, producer, take_video(5000, true, 0));
+        (w, alice, bob)
+    }
+
     pub(crate) fn publish(&mut self, client: usize, serial: u64, params: ProducerParams) -> ProducerId {
         let (worker, peer) = (self.clients[client].worker, self.clients[client].id);
         let producer = ProducerId(id_on(worker as u8, serial));

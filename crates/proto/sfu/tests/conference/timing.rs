@@ -196,10 +196,7 @@ fn publishers_get_receiver_reports_and_transport_feedback_or_remb() {
 
 #[test]
 fn a_subscribers_feedback_tells_how_it_is_reached() {
-    let mut w = World::new(1);
-    let (alice, bob) = (w.join(0), w.join(0));
-    let producer = w.publish(alice, 1, video_params(&["q"]));
-    w.subscribe(bob, 1, producer, take_video(5000, true, 0));
+    let (mut w, alice, bob) = World::with_a_picture();
     let mut camera = Camera::new(alice, 11, Some("q"));
     for n in 0..120 {
         if n % 30 == 3 {
