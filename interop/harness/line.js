@@ -5,6 +5,7 @@
  */
 
 import { createSocket } from "node:dgram";
+import { after } from "node:test";
 
 export class Line {
   /** Bits a second and share lost, by direction: "up" is to the server. */
@@ -91,4 +92,25 @@ export class Line {
     this.socket.close();
     for (const { socket } of this.#far.values()) socket.close();
   }
+}
+
+/** A line before the server of a suite, for as long as its tests run. */
+export function lineBefore(suite) {
+  let line;
+  after(() => line?.close());
+  return {
+    /** A line that does nothing yet. */
+    async clear() {
+      line ??= await Line.before(suite.server.udpPort);
+      line.mend();
+      return line;
+    },
+    /** Somebody whose media passes it, once it is there. */
+    async join(identity, room, given = {}) {
+      const person = await suite.someone(identity);
+      await person.call("throughPort", line.port);
+      await person.join(suite.server, room, given);
+      return person;
+    },
+  };
 }

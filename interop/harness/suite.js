@@ -44,6 +44,12 @@ export function setUp(name, { config, flags } = {}) {
   return suite;
 }
 
+/** livekit-client's options for one peer connection and for two. */
+export const MODES = [
+  ["v1", { singlePeerConnection: true }],
+  ["v0", { singlePeerConnection: false }],
+];
+
 /** Room names are told apart by this, so that tests of one server do not meet. */
 let rooms = 0;
 export const freshRoom = (what = "room") => `${what}-${process.pid}-${(rooms += 1)}`;

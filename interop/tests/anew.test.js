@@ -5,7 +5,7 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { freshRoom, setUp } from "../harness/suite.js";
+import { MODES, freshRoom, setUp } from "../harness/suite.js";
 
 const CAPTURE = { width: 320, height: 180, frameRate: 15 };
 const suite = setUp("anew");
@@ -29,10 +29,7 @@ async function talk(from, to) {
   });
 }
 
-for (const [mode, options] of [
-  ["v1", { singlePeerConnection: true }],
-  ["v0", { singlePeerConnection: false }],
-]) {
+for (const [mode, options] of MODES) {
   describe(`everything is made new (${mode})`, () => {
     for (const scenario of ["resume-reconnect", "full-reconnect", "leave-full-reconnect", "node-failure", "migration"]) {
       it(scenario, async () => {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
 import { Firefox } from "../harness/firefox.js";
-import { freshRoom, setUp } from "../harness/suite.js";
+import { MODES, freshRoom, setUp } from "../harness/suite.js";
 import { until } from "../harness/until.js";
 
 const suite = setUp("audio");
@@ -26,10 +26,7 @@ async function enough(person, from) {
   });
 }
 
-for (const [mode, options] of [
-  ["v1", { singlePeerConnection: true }],
-  ["v0", { singlePeerConnection: false }],
-]) {
+for (const [mode, options] of MODES) {
   it(`one Chromium sends redundant audio, another takes it, Firefox gets Opus (${mode})`, async () => {
     const room = freshRoom("red");
     const [ada, bob] = await suite.gather(room, ["ada", "bob"], { options });

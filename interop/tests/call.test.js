@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { freshRoom, setUp } from "../harness/suite.js";
+import { MODES, freshRoom, setUp } from "../harness/suite.js";
 
 const SIZE = { width: 640, height: 360 };
 const CAPTURE = { ...SIZE, frameRate: 15 };
@@ -28,10 +28,7 @@ const turnOn = (people) =>
     }),
   );
 
-for (const [mode, options] of [
-  ["v1, one peer connection", { singlePeerConnection: true }],
-  ["v0, two peer connections", { singlePeerConnection: false }],
-]) {
+for (const [mode, options] of MODES) {
   describe(mode, () => {
     it("three people see and hear each other, one leaves, a late one gets everything", async () => {
       const room = freshRoom("three");

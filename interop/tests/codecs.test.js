@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { freshRoom, setUp } from "../harness/suite.js";
+import { MODES, freshRoom, setUp } from "../harness/suite.js";
 
 const suite = setUp("codecs");
 const SIZE = { width: 640, height: 360 };
@@ -13,10 +13,7 @@ const GREEN = "rgb(30,160,90)";
 const publish = (person, options) =>
   person.call("publishPainted", { source: "camera", ...SIZE, rate: 10, color: GREEN, simulcast: true, ...options });
 
-for (const [mode, options] of [
-  ["v1", { singlePeerConnection: true }],
-  ["v0", { singlePeerConnection: false }],
-]) {
+for (const [mode, options] of MODES) {
   describe(mode, () => {
     it("H.264 in simulcast layers", async () => {
       const [ada, bob] = await suite.gather(freshRoom("h264"), ["ada", "bob"], { options });

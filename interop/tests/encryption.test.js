@@ -2,15 +2,12 @@
 
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { freshRoom, setUp } from "../harness/suite.js";
+import { MODES, freshRoom, setUp } from "../harness/suite.js";
 
 const suite = setUp("encryption");
 const SIZE = { width: 640, height: 360 };
 
-for (const [mode, options] of [
-  ["v1", { singlePeerConnection: true }],
-  ["v0", { singlePeerConnection: false }],
-]) {
+for (const [mode, options] of MODES) {
   it(`who has the key sees, hears and reads; who has another does not (${mode})`, async () => {
     const room = freshRoom("secret");
     const [ada, bob] = await suite.gather(room, ["ada", "bob"], { options, secret: "between us" });

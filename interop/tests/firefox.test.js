@@ -2,7 +2,7 @@
 
 import { after, before, it } from "node:test";
 import { Firefox } from "../harness/firefox.js";
-import { freshRoom, setUp } from "../harness/suite.js";
+import { MODES, freshRoom, setUp } from "../harness/suite.js";
 
 const suite = setUp("firefox");
 let firefox;
@@ -11,10 +11,7 @@ before(async () => {
 });
 after(() => firefox?.close());
 
-for (const [mode, options] of [
-  ["v1", { singlePeerConnection: true }],
-  ["v0", { singlePeerConnection: false }],
-]) {
+for (const [mode, options] of MODES) {
   it(`Firefox and Chromium see and hear each other, and chat (${mode})`, async () => {
     const room = freshRoom("firefox");
     const fox = await firefox.participant(suite.site, "fox");

@@ -2,14 +2,11 @@
 
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { freshRoom, setUp } from "../harness/suite.js";
+import { MODES, freshRoom, setUp } from "../harness/suite.js";
 
 const suite = setUp("layers");
 
-for (const [mode, options] of [
-  ["v1", { singlePeerConnection: true }],
-  ["v0", { singlePeerConnection: false }],
-]) {
+for (const [mode, options] of MODES) {
   it(`low, then high, then low again (${mode})`, async () => {
     const [ada, bob] = await suite.gather(freshRoom("layers"), ["ada", "bob"], { options });
     // 960 wide: the client makes three layers of it, 180, 360 and 540 lines high.

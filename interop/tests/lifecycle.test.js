@@ -2,15 +2,12 @@
 
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { freshRoom, setUp } from "../harness/suite.js";
+import { MODES, freshRoom, setUp } from "../harness/suite.js";
 
 const suite = setUp("lifecycle");
 const CAPTURE = { width: 640, height: 360, frameRate: 15 };
 
-for (const [mode, options] of [
-  ["v1", { singlePeerConnection: true }],
-  ["v0", { singlePeerConnection: false }],
-]) {
+for (const [mode, options] of MODES) {
   it(`a server that was killed and started again finds everybody back by themselves (${mode})`, async () => {
     const [ada, bob] = await suite.gather(freshRoom("killed"), ["ada", "bob"], { options });
     for (const person of [ada, bob]) await person.call("camera", true, CAPTURE);

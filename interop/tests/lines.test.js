@@ -1,32 +1,12 @@
 /** Narrow lines between a browser and the server: what is seen comes down to what they carry, and up again. */
 
 import assert from "node:assert/strict";
-import { after, it } from "node:test";
-import { Line } from "../harness/line.js";
-import { freshRoom, setUp } from "../harness/suite.js";
+import { it } from "node:test";
+import { lineBefore } from "../harness/line.js";
+import { MODES, freshRoom, setUp } from "../harness/suite.js";
 
 const suite = setUp("lines");
-let line;
-after(() => line?.close());
-
-/** A line that does nothing yet. */
-async function clearLine() {
-  line ??= await Line.before(suite.server.udpPort);
-  line.set({});
-}
-
-const MODES = [
-  ["v1", { singlePeerConnection: true }],
-  ["v0", { singlePeerConnection: false }],
-];
-
-/** Somebody whose media passes the line. */
-async function behindTheLine(identity, room, given = {}) {
-  const person = await suite.someone(identity);
-  await person.call("throughPort", line.port);
-  await person.join(suite.server, room, given);
-  return person;
-}
+const behind = lineBefore(suite);
 
 /** Layers of 320 and 640, full of detail, so that they take the bits they may: some 160 and 450 kbit/s. */
 const busyPicture = (person) =>
@@ -35,9 +15,9 @@ const busyPicture = (person) =>
 for (const [mode, options] of MODES) {
   it(`a subscriber's line of 300 kbit/s brings a lower layer, and a wide one the best again (${mode})`, async () => {
     const room = freshRoom("narrow");
-    await clearLine();
+    const line = await behind.clear();
     const [ada] = await suite.gather(room, ["ada"], { options });
-    const bob = await behindTheLine("bob", room, { options });
+    const bob = await behind.join("bob", room, { options });
     await busyPicture(ada);
     await bob.sees("ada", "camera", { width: 640 });
     line.set({ down: { rate: 300_000, delay: 20 } });

@@ -1,14 +1,14 @@
 /** Lossy lines between browsers and the server: what is lost comes again, and pictures and sound go on. */
 
 import assert from "node:assert/strict";
-import { after, it } from "node:test";
-import { Line } from "../harness/line.js";
+import { it } from "node:test";
+import { lineBefore } from "../harness/line.js";
 import { freeTcpPort } from "../harness/server.js";
-import { freshRoom, setUp } from "../harness/suite.js";
+import { MODES, freshRoom, setUp } from "../harness/suite.js";
 
 const metricsPort = await freeTcpPort();
 const suite = setUp("loss", { config: `prometheus: { port: ${metricsPort} }` });
-let line;
+const behind = lineBefore(suite);
 
 /** Packets that the server counts, by what became of them. */
 async function losses() {
@@ -16,35 +16,15 @@ async function losses() {
   const counted = [...page.matchAll(/^millrace_media_losses_total\{.*kind="(\w+)"\} (\d+)$/gm)];
   return counted.reduce((all, [, kind, count]) => ({ ...all, [kind]: (all[kind] ?? 0) + Number(count) }), {});
 }
-after(() => line?.close());
-
-/** A line that does nothing yet. */
-async function clearLine() {
-  line ??= await Line.before(suite.server.udpPort);
-  line.set({});
-}
-
-const MODES = [
-  ["v1", { singlePeerConnection: true }],
-  ["v0", { singlePeerConnection: false }],
-];
-
-/** Somebody whose media passes the line. */
-async function behindTheLine(identity, room, given = {}) {
-  const person = await suite.someone(identity);
-  await person.call("throughPort", line.port);
-  await person.join(suite.server, room, given);
-  return person;
-}
 
 for (const [mode, options] of MODES) {
   it(`a picture goes on while five in a hundred packets are lost each way (${mode})`, async () => {
     const room = freshRoom("lossy");
     const lossy = { loss: 0.05, delay: 20 };
-    await clearLine();
+    const line = await behind.clear();
     line.set({ up: lossy, down: lossy });
-    const ada = await behindTheLine("ada", room, { options });
-    const bob = await behindTheLine("bob", room, { options });
+    const ada = await behind.join("ada", room, { options });
+    const bob = await behind.join("bob", room, { options });
     await ada.call("publishPainted", { source: "camera", width: 640, height: 360, color: "rgb(30,160,90)", rate: 20, simulcast: false });
     await ada.call("publishTone", 440);
     await Promise.all([bob.sees("ada"), bob.hears("ada")]);

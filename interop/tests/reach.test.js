@@ -2,14 +2,9 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { freshRoom, setUp } from "../harness/suite.js";
+import { MODES, freshRoom, setUp } from "../harness/suite.js";
 
 const SIZE = { width: 320, height: 180 };
-const MODES = [
-  ["v1", { singlePeerConnection: true }],
-  ["v0", { singlePeerConnection: false }],
-];
-
 /** Two people see and hear each other; the way on which `bob` gets it. */
 async function meet(suite, [ada, bob]) {
   for (const person of [ada, bob]) {

@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
 import { RequestResponse_Reason as Reason, RoomConfiguration } from "@livekit/protocol";
 import { AccessToken, RoomServiceClient } from "livekit-server-sdk";
-import { freshRoom, setUp, step } from "../harness/suite.js";
+import { MODES, freshRoom, setUp, step } from "../harness/suite.js";
 import { until } from "../harness/until.js";
 
 const CAPTURE = { width: 320, height: 180, frameRate: 15 };
@@ -44,10 +44,7 @@ async function gather(room, others, options) {
 const sees = (watchers, of) => Promise.all(watchers.map((person) => person.sees(of)));
 const subscribed = (seen) => seen.others.ada?.tracks.camera?.subscribed === true;
 
-for (const [mode, options] of [
-  ["v1", { singlePeerConnection: true }],
-  ["v0", { singlePeerConnection: false }],
-]) {
+for (const [mode, options] of MODES) {
   describe(mode, () => {
     it("rights, audiences and profiles change while they are used", async () => {
       const room = freshRoom("rights");
