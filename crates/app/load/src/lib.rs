@@ -9,6 +9,7 @@ mod crowd;
 mod delays;
 mod files;
 pub mod live;
+mod measuring;
 mod report;
 mod room;
 mod server;
@@ -16,4 +17,5 @@ mod sheet;
 mod signalling;
 
 pub use live::Live;
+pub use measuring::Measuring;
 pub use room::{Pacing, Room, Video, run};

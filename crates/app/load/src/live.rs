@@ -11,13 +11,13 @@ mod playlist;
 mod publisher;
 mod report;
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 
-use crate::{cost, files};
+use crate::files;
+use crate::measuring::Measuring;
 use address::Address;
 use audience::{Audience, Place};
 use content::{AUDIO_BITRATE, Content};
@@ -68,21 +68,11 @@ pub struct Live {
     /// Publish no sound.
     #[arg(long)]
     pub no_audio: bool,
-    /// Seconds to measure, from when everybody plays.
-    #[arg(long, default_value_t = 10)]
-    pub duration: u64,
     /// Connections a second.
     #[arg(long, default_value_t = 200.0)]
     pub join_rate: f64,
-    /// A server on this machine, whose CPU time and memory are to be measured.
-    #[arg(long)]
-    pub server_pid: Option<u32>,
-    /// Write the report to this file as JSON; `-` is standard output.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Allow a server that is not on this machine.
-    #[arg(long)]
-    pub i_own_this_server: bool,
+    #[command(flatten)]
+    pub measuring: Measuring,
 }
 
 /// Somebody who connects has this long for a first frame, and a publisher for being let in.
@@ -115,17 +105,12 @@ impl Live {
     fn check(&self) -> anyhow::Result<Address> {
         let files = files::needed(self.all_players() + self.published());
         let address = Address::parse(&self.url, self.http.as_deref(), self.streams, files)?;
-        ensure!(
-            address.is_ours() || self.i_own_this_server,
-            "--url {}: not on this machine; add --i-own-this-server if you may load it",
-            self.url.split('?').next().unwrap_or_default()
-        );
+        self.measuring.check(self.url.split('?').next().unwrap_or_default(), address.is_ours())?;
         ensure!(self.streams > 0, "--streams must be at least 1");
         ensure!(
             self.all_players() + self.published() > 0,
             "nobody to play: give --rtmp, --flv, --ws-flv, --hls or --ll-hls"
         );
-        ensure!(self.duration > 0, "--duration must be at least 1");
         ensure!(self.join_rate > 0.0, "--join-rate must be more than 0");
         ensure!((1..=240).contains(&self.fps), "--fps must be between 1 and 240");
         ensure!((1..=60).contains(&self.group), "--group must be between 1 and 60 seconds");
@@ -135,9 +120,6 @@ impl Live {
             "--bitrate must be between {least} and 1000000000{}",
             if self.no_audio { "" } else { ", of which 128000 are sound" }
         );
-        if let Some(pid) = self.server_pid {
-            ensure!(cost::of(pid).is_some(), "--server-pid {pid}: no such process on this machine");
-        }
         files::raise(files)?;
         Ok(address)
     }
@@ -169,7 +151,7 @@ pub fn run(options: &Live) -> anyhow::Result<()> {
     let address = options.check()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let report = runtime.context("cannot start the runtime")?.block_on(measure(options, &address))?;
-    report.write(options.json.as_deref())
+    report.write(options.measuring.json.as_deref())
 }
 
 /// Everybody who is at work; they end with it.
@@ -185,14 +167,14 @@ impl Crew {
         (self.publisher.as_ref().map_or_else(Published::default, Publisher::look), tally)
     }
 
-    fn measure(&self, pid: Option<u32>) -> Measure {
+    fn measure(&self, of: &Measuring) -> Measure {
         let (published, tally) = self.look();
         Measure {
             at: Instant::now(),
             published,
             tally,
-            cost: pid.and_then(cost::of),
-            writes: pid.and_then(report::writes_of),
+            cost: of.cost(),
+            writes: of.server_pid.and_then(report::writes_of),
         }
     }
 }
@@ -207,9 +189,9 @@ impl Drop for Crew {
 }
 
 async fn measure(options: &Live, address: &Address) -> anyhow::Result<Report> {
-    let pid = options.server_pid;
+    let measuring = &options.measuring;
     let mut report = Report::new(options);
-    let before = pid.and_then(cost::of);
+    let before = measuring.cost();
     let interrupt = tokio::signal::ctrl_c();
     tokio::pin!(interrupt);
     let mut crew = Crew { publisher: None, audiences: Vec::new() };
@@ -240,24 +222,24 @@ async fn measure(options: &Live, address: &Address) -> anyhow::Result<Report> {
     }
     crew.audiences.iter().for_each(Audience::begin);
 
-    let first = crew.measure(pid);
+    let first = crew.measure(measuring);
     let mut last = first.clone();
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.reset();
-    let end = tokio::time::sleep(Duration::from_secs(options.duration));
+    let end = tokio::time::sleep(Duration::from_secs(options.measuring.duration));
     tokio::pin!(end);
     while !interrupted {
         tokio::select! {
             () = &mut end => break,
             _ = second.tick() => {
-                let next = crew.measure(pid);
+                let next = crew.measure(measuring);
                 report.second(&last, &next);
                 last = next;
             }
             _ = &mut interrupt => interrupted = true,
         }
     }
-    report.finish(&first, &crew.measure(pid), before);
+    report.finish(&first, &crew.measure(measuring), before);
     Ok(report)
 }
 

@@ -46,7 +46,7 @@ impl Report {
             "bitrate": options.bitrate, "audio": options.audio, "dtx": options.dtx,
             "pacing": format!("{:?}", options.pacing).to_lowercase(), "uplink": options.uplink,
             "layout": options.layout.map(|layout| format!("{layout:?}").to_lowercase()),
-            "protocol": if options.v0 { "v0" } else { "v1" }, "duration_s": options.duration,
+            "protocol": if options.v0 { "v0" } else { "v1" }, "duration_s": options.measuring.duration,
         });
         Self { participants, told: 0, all_gone: false, sheet: Sheet::new(command) }
     }

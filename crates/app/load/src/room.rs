@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,9 +10,9 @@ use clap::{Args, ValueEnum};
 use client::{Coding, Mode, Publish, Quality, VideoSourceParams};
 use clock::Time;
 
-use crate::cost;
 use crate::crowd::{self, Part, Post, Snapshot, ToCrowd};
 use crate::files;
+use crate::measuring::Measuring;
 use crate::report::{Joining, Measure, Report};
 use crate::server::Server;
 use crate::signalling::{self, Join};
@@ -78,21 +77,11 @@ pub struct Room {
     /// The older protocol, with two peer connections.
     #[arg(long)]
     pub v0: bool,
-    /// Seconds to measure, from when everybody has joined.
-    #[arg(long, default_value_t = 10)]
-    pub duration: u64,
     /// Joins a second.
     #[arg(long, default_value_t = 100.0)]
     pub join_rate: f64,
-    /// A server on this machine, whose CPU time and memory are to be measured.
-    #[arg(long)]
-    pub server_pid: Option<u32>,
-    /// Write the report to this file as JSON; `-` is standard output.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Allow a server that is not on this machine.
-    #[arg(long)]
-    pub i_own_this_server: bool,
+    #[command(flatten)]
+    pub measuring: Measuring,
 }
 
 /// What is published.
@@ -140,20 +129,12 @@ impl Room {
 
     fn check(&self) -> anyhow::Result<Server> {
         let server = Server::new(&self.url, &self.source, self.insecure, self.files())?;
-        ensure!(
-            server.is_ours() || self.i_own_this_server,
-            "--url {}: not on this machine; add --i-own-this-server if you may load it",
-            self.url
-        );
+        self.measuring.check(&self.url, server.is_ours())?;
         ensure!(self.participants() > 0, "nobody to join: give --publishers or --subscribers");
-        ensure!(self.duration > 0, "--duration must be at least 1");
         ensure!(self.uplink != Some(0), "--uplink must be more than 0");
         ensure!(self.join_rate > 0.0, "--join-rate must be more than 0");
         let silent = self.video == Video::None && !self.audio;
         ensure!(self.publishers == 0 || !silent, "publishers with nothing to publish: add --audio");
-        if let Some(pid) = self.server_pid {
-            ensure!(cost::of(pid).is_some(), "--server-pid {pid}: no such process on this machine");
-        }
         files::raise(self.files())?;
         server.has_room_for(self.participants() * self.connections())?;
         Ok(server)
@@ -245,7 +226,7 @@ pub fn run(options: &Room) -> anyhow::Result<()> {
     }
     runtime.shutdown_timeout(Duration::from_secs(1));
     let report = report?;
-    report.write(options.json.as_deref())?;
+    report.write(options.measuring.json.as_deref())?;
     ensure!(!report.all_gone(), "everybody fell out; the report says why");
     Ok(())
 }
@@ -285,7 +266,7 @@ fn people(options: &Room, server: &Arc<Server>) -> anyhow::Result<People> {
 async fn measure(options: &Room, joins: Vec<(usize, Join)>, posts: &[Post]) -> anyhow::Result<Report> {
     let all = joins.len();
     let mut report = Report::new(options, all);
-    let before = options.server_pid.and_then(cost::of);
+    let before = options.measuring.cost();
     let interrupt = tokio::signal::ctrl_c();
     tokio::pin!(interrupt);
     let mut interrupted = false;
@@ -323,7 +304,7 @@ async fn measure(options: &Room, joins: Vec<(usize, Join)>, posts: &[Post]) -> a
         // To ask everybody is work, too.
         tokio::time::sleep(Duration::from_millis(50) + Duration::from_micros(20) * all as u32).await;
     }
-    let joining = Joining { took: began.elapsed(), before, after: options.server_pid.and_then(cost::of) };
+    let joining = Joining { took: began.elapsed(), before, after: options.measuring.cost() };
     posts.iter().for_each(|post| post.send(ToCrowd::Begin));
     let start = look(posts)?;
     if start.connected == 0 && !interrupted {
@@ -332,15 +313,15 @@ async fn measure(options: &Room, joins: Vec<(usize, Join)>, posts: &[Post]) -> a
     }
 
     let began = Instant::now();
-    let first = Measure { at: began, seen: start, cost: options.server_pid.and_then(cost::of) };
+    let first = Measure { at: began, seen: start, cost: options.measuring.cost() };
     let mut last = first.clone();
     second.reset();
-    let over = tokio::time::sleep_until((began + Duration::from_secs(options.duration)).into());
+    let over = tokio::time::sleep_until((began + Duration::from_secs(options.measuring.duration)).into());
     tokio::pin!(over);
     while !interrupted && last.seen.connected > 0 {
         tokio::select! {
             _ = second.tick() => {
-                let cost = options.server_pid.and_then(cost::of);
+                let cost = options.measuring.cost();
                 let next = Measure { at: Instant::now(), seen: look(posts)?, cost };
                 report.second(&last, &next);
                 last = next;
@@ -349,7 +330,7 @@ async fn measure(options: &Room, joins: Vec<(usize, Join)>, posts: &[Post]) -> a
             _ = &mut interrupt => interrupted = true,
         }
     }
-    let (at, cost) = (Instant::now(), options.server_pid.and_then(cost::of));
+    let (at, cost) = (Instant::now(), options.measuring.cost());
     let videos = look(posts)?.stats.videos;
     posts.iter().for_each(|post| post.send(ToCrowd::Hush));
     tokio::time::sleep(SETTLE).await;

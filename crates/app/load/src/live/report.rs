@@ -43,7 +43,7 @@ impl Report {
             // Without what stands behind it: tokens.
             "url": options.url.split('?').next(), "streams": options.streams, "existing": options.existing,
             "bitrate": options.bitrate, "fps": options.fps, "group_s": options.group,
-            "audio": !options.no_audio, "duration_s": options.duration,
+            "audio": !options.no_audio, "duration_s": options.measuring.duration,
         });
         let ways = Way::ALL.map(|way| (way, options.players(way)));
         for (way, players) in ways {
