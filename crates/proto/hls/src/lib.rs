@@ -17,6 +17,7 @@ mod sound;
 #[cfg(test)]
 mod tests;
 mod tracks;
+mod wall;
 mod window;
 
 pub use file::{Container, File, Variant};

@@ -22,7 +22,7 @@ pub struct Segment {
     pub is_discontinuous: bool,
     /// It begins with a key frame.
     pub is_independent: bool,
-    /// When its first frame came, in milliseconds since 1970.
+    /// When its first frame was live, in milliseconds since 1970.
     pub date: i64,
     /// The initialisation that it needs, where its container has such things.
     pub map: Option<u64>,

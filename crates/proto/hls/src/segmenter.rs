@@ -7,6 +7,7 @@ use bytes::Bytes;
 use media::{Frame, Headers, Ticks, Track};
 
 use crate::packer::Packer;
+use crate::wall::WallClock;
 use crate::window::Window;
 use crate::{Part, Position, Segment, Tracks, Variant};
 
@@ -74,6 +75,7 @@ pub struct Segmenter {
     step: Ticks,
     /// The last of them.
     last: Option<Ticks>,
+    wall: WallClock,
 }
 
 /// The segment that is being made.
@@ -107,6 +109,7 @@ impl Segmenter {
             part_target: None,
             step: Ticks(0),
             last: None,
+            wall: WallClock::default(),
         }
     }
 
@@ -177,9 +180,10 @@ impl Segmenter {
         let Some(track) = self.tracks.get(frame.track) else { return };
         let (is_video, has_video) = (track.is_video(), self.tracks.video.is_some());
         let leads = is_video || !has_video;
+        self.wall.see(unix, frame.dts);
         let patience = STALLED.max(Ticks(self.step.0.saturating_mul(STALLED_STEPS)));
         if leads || self.last.is_some_and(|last| frame.dts - last > patience) {
-            self.lead(unix, frame, leads);
+            self.lead(frame, leads);
         }
         let Some(current) = &mut self.current else { return };
         current.segment.frames += u32::from(leads);
@@ -189,7 +193,7 @@ impl Segmenter {
 
     /// Cuts before a frame, if it is time. `leads`: it is of the track that is cut by, and not sound that goes on
     /// while pictures have stopped.
-    fn lead(&mut self, unix: i64, frame: &Frame, leads: bool) {
+    fn lead(&mut self, frame: &Frame, leads: bool) {
         let at = frame.dts;
         let step = self.last.map_or(Ticks(0), |last| at - last);
         let max = Ticks::from_duration(self.config.max_segment);
@@ -221,11 +225,11 @@ impl Segmenter {
         let has_begun = self.next_sequence > self.first_sequence && !self.is_discontinuous;
         let can_begin = leads && (frame.key || has_begun);
         if self.current.is_none() && (can_begin || (!leads && has_begun)) {
-            self.begin(unix, frame);
+            self.begin(frame);
         }
     }
 
-    fn begin(&mut self, unix: i64, frame: &Frame) {
+    fn begin(&mut self, frame: &Frame) {
         if let Some(packer) = &mut self.packer {
             packer.begin_part();
         }
@@ -234,7 +238,7 @@ impl Segmenter {
             duration: Ticks(0),
             is_discontinuous: std::mem::take(&mut self.is_discontinuous),
             is_independent: frame.key,
-            date: unix,
+            date: self.wall.date(frame.dts),
             map: None,
             frames: 0,
             parts: Vec::new(),

@@ -2,6 +2,7 @@
 
 mod checker;
 mod cutting;
+mod dates;
 mod fmp4;
 mod renditions;
 
