@@ -326,6 +326,25 @@ mod tests {
         }
     }
 
+    /// By the words of RFC 6184 section 5.8, and not by what reads here.
+    #[test]
+    fn fragments_of_h264_have_a_header_each_and_lose_no_byte_to_it() {
+        for (key, unit) in [(true, IDR), (false, SLICE)] {
+            let frame: Vec<u8> = (0..5000u32).map(|n| (n * 31 % 251) as u8).collect();
+            let payloads = Coding::H264.packetise(&frame, &picture(key));
+            let fragments = payloads.get(usize::from(key)..).unwrap();
+            assert!(fragments.len() > 3);
+            let mut whole = Vec::new();
+            for (n, fragment) in fragments.iter().enumerate() {
+                let (starts, ends) = (n == 0, n + 1 == fragments.len());
+                let header = u8::from(starts) << 7 | u8::from(ends) << 6 | unit & 0x1f;
+                assert_eq!(fragment[..2], [unit & 0xe0 | 28, header], "fragment {n}");
+                whole.extend_from_slice(&fragment[2..]);
+            }
+            assert!(whole == frame);
+        }
+    }
+
     #[test]
     fn headers_say_the_size_to_those_who_read_it() {
         let mut frame = [0; 20];

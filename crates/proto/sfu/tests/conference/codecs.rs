@@ -188,6 +188,51 @@ fn h264_begins_with_its_parameter_sets() {
     assert_eq!(numbers(&got), [0, 1, 2, 3]);
 }
 
+/// The NAL unit whose fragments these are, put together by the words of RFC 6184 section 5.8.
+fn fragmented(fragments: &[&[u8]]) -> Vec<u8> {
+    let mut unit = vec![fragments[0][0] & 0xe0 | fragments[0][1] & 0x1f];
+    for (n, fragment) in fragments.iter().enumerate() {
+        let (indicator, header) = (fragment[0], fragment[1]);
+        assert_eq!((indicator & 0x1f, indicator & 0xe0, header & 0x1f), (28, unit[0] & 0xe0, unit[0] & 0x1f));
+        let (starts, ends) = (n == 0, n + 1 == fragments.len());
+        assert_eq!(header & 0xe0, u8::from(starts) << 7 | u8::from(ends) << 6, "fragment {n}");
+        unit.extend_from_slice(&fragment[2..]);
+    }
+    unit
+}
+
+#[test]
+fn fragments_of_h264_keep_their_headers_and_every_byte_also_when_sent_again() {
+    let mut w = World::new(1);
+    let (alice, bob) = (w.join(0), w.join(0));
+    let producer = w.publish(alice, 1, params_of(Codec::H264, 98, false));
+    let codecs = vec![CodecParams { codec: Codec::H264, ..video_codec(120, Some(121)) }];
+    w.subscribe(bob, 1, producer, sfu::ConsumerParams { codecs, ..take_video(5000, true, 0) });
+    let mut sender = Sender { client: alice, pt: 98, seq: 100 };
+    sender.send(&mut w, 0, false, &[], &[0x78, 0, 4, 0x67, 0x42, 0xc0, 0x1f, 0, 3, 0x68, 0xce, 0x3c]);
+    // An IDR slice whose every byte is another than its neighbours; its parts differ by one byte, so that padding is added.
+    let unit: Vec<u8> = [0x65, 0x88].into_iter().chain((0..3001u32).map(|n| (n * 31 % 251) as u8)).collect();
+    let parts: Vec<&[u8]> = unit[1..].chunks(751).collect();
+    for (n, part) in parts.iter().enumerate() {
+        let (starts, ends) = (n == 0, n + 1 == parts.len());
+        let payload = [&[0x7c, u8::from(starts) << 7 | u8::from(ends) << 6 | 5][..], part].concat();
+        sender.send(&mut w, 0, ends, &[], &payload);
+    }
+    w.run(33);
+    let got = w.clients[bob].of(5000);
+    let fragments: Vec<&[u8]> = got.iter().skip(1).map(Got::payload).collect();
+    assert!(fragmented(&fragments) == unit);
+    let lost: Vec<u16> = got.iter().skip(1).map(|g| g.header.seq).collect();
+    let request = w.clients[bob].rtcp(|b| {
+        b.nack(Ssrc(1), Ssrc(5000), &lost).unwrap();
+    });
+    w.up(bob, request);
+    w.run(1);
+    let again = w.clients[bob].of(5001);
+    let fragments: Vec<&[u8]> = again.iter().map(|g| rtp::read_rtx(g.payload()).unwrap().1).collect();
+    assert!(fragmented(&fragments) == unit);
+}
+
 #[test]
 fn redundant_audio_reaches_who_knows_it_and_its_newest_block_who_does_not() {
     let mut w = World::new(1);
