@@ -270,6 +270,8 @@ pub enum FailReason {
     Closed,
     /// SCTP gave up.
     Sctp,
+    /// The worker it was on has begun afresh, without what it had.
+    Worker,
 }
 
 /// Re-exported so that signalling needs no other crate for a transport's description.

@@ -106,6 +106,8 @@ pub(crate) struct Data {
     pub(crate) early: VecDeque<(&'static str, Bytes)>,
     /// Not read until events have been taken.
     pub(crate) stalled: bool,
+    /// See [`crate::Router::hold_data`].
+    pub(crate) held: bool,
 }
 
 impl Peer {

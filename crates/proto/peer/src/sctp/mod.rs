@@ -293,6 +293,11 @@ impl Sctp {
             self.collect();
         }
     }
+
+    /// What has happened so far without reading another message.
+    pub(crate) fn poll_change(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
 }
 
 #[cfg(test)]

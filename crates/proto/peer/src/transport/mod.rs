@@ -218,10 +218,19 @@ impl Transport {
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
+        self.next_event(Sctp::poll_notice)
+    }
+
+    /// The next event, but messages are not read: they fill the receive window and stop their sender.
+    pub fn poll_change(&mut self) -> Option<Event> {
+        self.next_event(Sctp::poll_change)
+    }
+
+    fn next_event(&mut self, notice: impl FnOnce(&mut Sctp) -> Option<sctp::Notice>) -> Option<Event> {
         if let Some(event) = self.events.pop_front() {
             return Some(event);
         }
-        match self.sctp.as_mut()?.poll_notice()? {
+        match notice(self.sctp.as_mut()?)? {
             sctp::Notice::Open { channel, label } => Some(Event::ChannelOpen { channel, label }),
             sctp::Notice::Closed { channel } => Some(Event::ChannelClosed { channel }),
             sctp::Notice::Message { channel, binary, payload } => {

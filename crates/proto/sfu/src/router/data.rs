@@ -6,6 +6,7 @@ use bytes::Bytes;
 use peer::{ChannelId, SendError};
 
 use super::Router;
+use crate::api::PeerId;
 use crate::counters::Counters;
 use crate::peer_state::Peer;
 
@@ -13,6 +14,17 @@ use crate::peer_state::Peer;
 const EARLY_MESSAGES: usize = 1024;
 
 impl Router {
+    /// Leaves a peer's messages with the peer, whose window closes, until it is said that they are wanted again.
+    /// Whatever else happens to it is told as ever.
+    pub fn hold_data(&mut self, peer: PeerId, held: bool) {
+        let Some(&key) = self.index.peers.get(&peer) else { return };
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        peer.data.held = held;
+        if !held {
+            self.pump(key);
+        }
+    }
+
     /// Sends a message, or keeps it until the transport has room: order is kept per channel.
     pub(super) fn queue_data(&mut self, key: usize, label: &'static str, payload: &Bytes) {
         let Some(peer) = self.peers.get_mut(key) else { return };

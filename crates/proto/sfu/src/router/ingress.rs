@@ -142,7 +142,9 @@ impl Router {
             if full {
                 break;
             }
-            let Some(event) = peer.transport.poll_event() else { break };
+            let transport = &mut peer.transport;
+            let event = if peer.data.held { transport.poll_change() } else { transport.poll_event() };
+            let Some(event) = event else { break };
             self.take(key, event);
         }
         self.flush_data(key);

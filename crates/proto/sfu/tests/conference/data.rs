@@ -142,6 +142,55 @@ fn events_that_nobody_takes_stop_the_sender_and_lose_nothing() {
     assert!(sent > 100);
 }
 
+#[test]
+fn data_that_is_held_stays_with_its_sender_and_changes_are_told() {
+    let mut w = World::new(1);
+    let (alice, bob) = (w.join(0), w.join(0));
+    for c in [alice, bob] {
+        open(&mut w, c, "_reliable", None);
+    }
+    let id = w.clients[alice].id;
+    w.routers[0].hold_data(id, true);
+    let mut sent = [0u32; 2];
+    let mut push = |w: &mut World, c: usize| {
+        let channel = w.clients[c].open[0].0;
+        let message = Bytes::from([&sent[c].to_be_bytes()[..], &[0; 8000]].concat());
+        sent[c] += u32::from(w.clients[c].transport.send(channel, true, &message).is_ok());
+        sent[c]
+    };
+    let heard = |w: &World, c: usize| -> Vec<u32> {
+        let from = w.clients[c].id;
+        let number = |e: &Event| match e {
+            Event::Data { peer, payload, .. } if *peer == from => {
+                Some(u32::from_be_bytes(payload[..4].try_into().unwrap()))
+            }
+            _ => None,
+        };
+        w.events[0].iter().filter_map(number).collect()
+    };
+    // When: both send more than the buffers of a sender and a receiver take.
+    for _ in 0..400 {
+        push(&mut w, alice);
+        push(&mut w, bob);
+        w.run(10);
+    }
+    // Then: one is not read and cannot send any more; the other is not disturbed.
+    assert_eq!((heard(&w, alice).len(), heard(&w, bob).len()), (0, 400));
+    let before = push(&mut w, alice);
+    assert!((100..300).contains(&before), "{before}");
+    assert_eq!(push(&mut w, alice), before);
+    // When: it is wanted again, Then: all of it comes, in order.
+    w.routers[0].hold_data(id, false);
+    w.run(5000);
+    assert_eq!(heard(&w, alice), (0..before).collect::<Vec<_>>());
+    // When: it is held, and the peer says goodbye, Then: that is told.
+    w.routers[0].hold_data(id, true);
+    let now = w.now;
+    w.clients[alice].transport.close(now);
+    w.run(100);
+    assert!(w.events[0].iter().any(|e| matches!(e, Event::Failed { peer, .. } if *peer == id)));
+}
+
 /// A millisecond without taking events.
 fn step(w: &mut World, client: usize, outbox: &mut sfu::Outbox) {
     let local = crate::world::address_of(0);
