@@ -129,10 +129,14 @@ async fn ready(state: State<Arc<Shared>>) -> Response {
     health(state).await
 }
 
-/// A server that drains asks its load balancer for no more.
+/// A server that drains asks its load balancer for no more; one that has lost a media worker is to be started again.
 async fn health(State(shared): State<Arc<Shared>>) -> Response {
     if shared.directory.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining").into_response();
+    }
+    if let Some(worker) = shared.engine.ended() {
+        let text = format!("media worker {worker} has ended");
+        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
     }
     "OK".into_response()
 }

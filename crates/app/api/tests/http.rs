@@ -532,6 +532,15 @@ async fn a_stranger_who_promises_a_body_and_sends_none_makes_place() {
 }
 
 #[tokio::test]
+async fn a_server_without_its_media_worker_says_so() {
+    let server = Server::start().await;
+    assert_eq!(server.get("/healthz").await.0, 200);
+    server.engine.stop();
+    let (status, _, body) = server.get("/healthz").await;
+    assert_eq!((status, body.as_str()), (503, "media worker 0 has ended"));
+}
+
+#[tokio::test]
 async fn a_draining_server_says_goodbye_and_lets_nobody_in() {
     for (reconnect, action) in [(false, 0), (true, 2)] {
         let server = Server::start().await;

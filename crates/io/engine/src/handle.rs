@@ -134,6 +134,11 @@ impl Handle {
         (0..self.workers()).try_for_each(|worker| self.post(worker, Mail::Egress(egress)))
     }
 
+    /// A worker that has ended, if there is one: the rooms on it stand still until the engine is started again.
+    pub fn ended(&self) -> Option<u8> {
+        self.0.workers.iter().position(|worker| worker.mailbox.is_closed()).map(|index| index as u8)
+    }
+
     /// What each worker has counted.
     pub fn stats(&self) -> Vec<WorkerStats> {
         self.0.workers.iter().map(|worker| worker.published.read()).collect()

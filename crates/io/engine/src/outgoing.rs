@@ -42,6 +42,17 @@ impl Outgoing {
         self.blocked_since.map(|since| since + PATIENCE)
     }
 
+    /// Forgets what is in the outbox.
+    pub(crate) fn clear(&mut self, ports: &mut [Port]) {
+        self.outbox.clear();
+        self.blocked_since = None;
+        self.streamed = None;
+        for port in ports {
+            port.done = 0;
+            port.blocked = false;
+        }
+    }
+
     /// Sends what is in the outbox. True if it is empty now.
     pub(crate) fn flush(
         &mut self,
@@ -70,13 +81,7 @@ impl Outgoing {
             // From an address that no socket of this worker has, or over a connection that has ended.
             stats.send_refused += (total - done) as u64;
         }
-        self.outbox.clear();
-        self.blocked_since = None;
-        self.streamed = None;
-        for port in ports {
-            port.done = 0;
-            port.blocked = false;
-        }
+        self.clear(ports);
         true
     }
 }

@@ -1,36 +1,30 @@
 //! Where a worker's events go.
 //!
-//! Owns: the sinks of the rooms that have peers here, and the data that their readers were too slow for. A
-//! slow reader's data waits here up to a bound; beyond it the worker stops asking its router for events,
-//! which then stops reading data channels, so that senders see their windows close. Nothing reliable is
-//! lost on the way.
+//! Owns: the sinks of the rooms that have peers here, and the data that their readers were too slow for. Once
+//! something waits for a reader, the worker leaves the data of that room's peers with them, so that senders see
+//! their windows close: what waits here is no more than what the worker had read until then. Nothing reliable is
+//! lost on the way, and other rooms notice nothing.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use sfu::Event;
+use sfu::{Event, PeerId};
 
 use crate::bell::Bell;
-use crate::events::{Refused, Sink, payload_len};
+use crate::events::{Refused, Sink};
 use crate::stats::WorkerStats;
-
-/// Data messages that may wait for slow readers, over all rooms of a worker.
-const HELD_EVENTS: usize = 4096;
-/// Their bytes.
-const HELD_BYTES: usize = 8 << 20;
 
 /// One worker's rooms.
 pub(crate) struct Rooms {
     sinks: HashMap<u32, Sink>,
+    /// Data that waits, by room; no room is here without any.
     held: HashMap<u32, VecDeque<Event>>,
-    held_events: usize,
-    held_bytes: usize,
     bell: Arc<Bell>,
 }
 
 impl Rooms {
     pub(crate) fn new(bell: Arc<Bell>) -> Self {
-        Self { sinks: HashMap::new(), held: HashMap::new(), held_events: 0, held_bytes: 0, bell }
+        Self { sinks: HashMap::new(), held: HashMap::new(), bell }
     }
 
     pub(crate) fn register(&mut self, room: u32, sink: Sink) {
@@ -39,34 +33,33 @@ impl Rooms {
 
     pub(crate) fn unregister(&mut self, room: u32) {
         self.sinks.remove(&room);
-        if let Some(held) = self.held.remove(&room) {
-            self.held_events -= held.len();
-            self.held_bytes -= held.iter().map(payload_len).sum::<usize>();
-        }
+        self.held.remove(&room);
     }
 
-    /// Whether to ask the router for more events.
-    pub(crate) fn ready(&self) -> bool {
-        self.held_events < HELD_EVENTS && self.held_bytes < HELD_BYTES
+    /// Whether data of the peer's room waits, so that the peer is to keep its own.
+    pub(crate) fn holds(&self, peer: PeerId) -> bool {
+        self.held.contains_key(&room_of(peer.0))
     }
 
-    /// Gives `event` to its room.
-    pub(crate) fn deliver(&mut self, event: Event, stats: &mut WorkerStats) {
-        let room = room_of(&event);
+    /// Gives `event` to its room. Returns the room if its data has to wait from now on.
+    #[must_use]
+    pub(crate) fn deliver(&mut self, event: Event, stats: &mut WorkerStats) -> Option<u32> {
+        let room = room_of(subject(&event));
         let is_data = matches!(event, Event::Data { .. });
-        if is_data && self.held.contains_key(&room) {
-            self.hold(room, event);
-            return;
+        if is_data && let Some(held) = self.held.get_mut(&room) {
+            held.push_back(event);
+            return None;
         }
         let Some(sink) = self.sinks.get(&room) else {
             stats.events_orphaned += 1;
-            return;
+            return None;
         };
         match sink.push(event, &self.bell) {
             Ok(()) => stats.events += 1,
             Err(Refused::Full(event)) if is_data => {
                 stats.data_held += 1;
-                self.hold(room, event);
+                self.held.entry(room).or_default().push_back(event);
+                return Some(room);
             }
             Err(Refused::Full(_)) => stats.events_overflow += 1,
             Err(Refused::Gone) => {
@@ -74,20 +67,16 @@ impl Rooms {
                 self.unregister(room);
             }
         }
+        None
     }
 
-    /// Offers again what readers were too slow for; costs nothing when nobody was. True if any of it went,
-    /// so that more may be taken from the router.
-    pub(crate) fn retry(&mut self, stats: &mut WorkerStats) -> bool {
-        if self.held.is_empty() {
-            return false;
-        }
-        let before = self.held_events;
-        let rooms: Vec<u32> = self.held.keys().copied().collect();
-        for room in rooms {
-            self.retry_room(room, stats);
-        }
-        self.held_events < before
+    /// Offers again what readers were too slow for; costs nothing when nobody was. Returns the rooms whose
+    /// data waits no longer.
+    #[must_use]
+    pub(crate) fn retry(&mut self, stats: &mut WorkerStats) -> Vec<u32> {
+        let mut rooms: Vec<u32> = self.held.keys().copied().collect();
+        rooms.retain(|room| self.retry_room(*room, stats));
+        rooms
     }
 
     /// Forgets rooms whose reader has gone.
@@ -99,45 +88,35 @@ impl Rooms {
         }
     }
 
-    fn hold(&mut self, room: u32, event: Event) {
-        self.held_events += 1;
-        self.held_bytes += payload_len(&event);
-        self.held.entry(room).or_default().push_back(event);
-    }
-
-    fn retry_room(&mut self, room: u32, stats: &mut WorkerStats) {
-        let (Some(sink), Some(held)) = (self.sinks.get(&room), self.held.get_mut(&room)) else {
-            self.unregister(room);
-            return;
-        };
-        while let Some(event) = held.pop_front() {
-            let len = payload_len(&event);
+    /// True if nothing waits for the room any more.
+    fn retry_room(&mut self, room: u32, stats: &mut WorkerStats) -> bool {
+        while let (Some(sink), Some(held)) = (self.sinks.get(&room), self.held.get_mut(&room)) {
+            let Some(event) = held.pop_front() else { break };
             match sink.push(event, &self.bell) {
-                Ok(()) => {
-                    stats.events += 1;
-                    self.held_events -= 1;
-                    self.held_bytes -= len;
-                }
+                Ok(()) => stats.events += 1,
                 Err(Refused::Full(event)) => {
                     held.push_front(event);
-                    return;
+                    return false;
                 }
                 Err(Refused::Gone) => {
                     stats.events_orphaned += 1;
-                    self.held_events -= 1;
-                    self.held_bytes -= len;
                     self.unregister(room);
-                    return;
                 }
             }
         }
         self.held.remove(&room);
+        true
     }
 }
 
-/// The room serial in the id an event is about: eight bits of worker, 32 of room, 24 of counter.
-fn room_of(event: &Event) -> u32 {
-    let id = match event {
+/// The room serial in an id: eight bits of worker, 32 of room, 24 of counter.
+pub(crate) fn room_of(id: u64) -> u32 {
+    (id >> 24) as u32
+}
+
+/// The id that an event is about.
+fn subject(event: &Event) -> u64 {
+    match event {
         Event::Connected { peer }
         | Event::Disconnected { peer }
         | Event::Failed { peer, .. }
@@ -146,8 +125,7 @@ fn room_of(event: &Event) -> u32 {
         | Event::Quality { peer, .. } => peer.0,
         Event::EncodingStarted { producer, .. } | Event::AudioLevel { producer, .. } => producer.0,
         Event::LayerChanged { consumer, .. } | Event::StreamPaused { consumer, .. } => consumer.0,
-    };
-    (id >> 24) as u32
+    }
 }
 
 #[cfg(test)]
@@ -170,13 +148,19 @@ mod tests {
         (Rooms::new(Arc::new(Bell::new().unwrap())), WorkerStats::default())
     }
 
+    fn bytes(events: impl Iterator<Item = Event>) -> Vec<u8> {
+        let byte = |event| if let Event::Data { payload, .. } = event { Some(payload[0]) } else { None };
+        events.filter_map(byte).collect()
+    }
+
     #[test]
     fn events_find_their_room_or_are_counted() {
         let (mut rooms, mut stats) = rooms();
         let (sink, reader) = events(Limits::default(), || {});
         rooms.register(u32::MAX, sink);
-        rooms.deliver(Event::Connected { peer: peer(u32::MAX) }, &mut stats);
-        rooms.deliver(Event::Connected { peer: peer(7) }, &mut stats);
+        for room in [u32::MAX, 7] {
+            assert_eq!(rooms.deliver(Event::Connected { peer: peer(room) }, &mut stats), None);
+        }
         assert_eq!(reader.pop(), Some(Event::Connected { peer: peer(u32::MAX) }));
         assert_eq!((stats.events, stats.events_orphaned), (1, 1));
     }
@@ -186,46 +170,51 @@ mod tests {
         let (mut rooms, mut stats) = rooms();
         let (sink, reader) = events(Limits { events: 4, bytes: 1000 }, || {});
         rooms.register(1, sink);
-        for byte in 0..10 {
-            rooms.deliver(data(1, byte), &mut stats);
-        }
-        // Another room and changes of state are not held up; levels are of the moment.
-        rooms.deliver(Event::Failed { peer: peer(1), reason: sfu::FailReason::Closed }, &mut stats);
-        rooms.deliver(
-            Event::AudioLevel { producer: sfu::ProducerId(peer(1).0), loudest: 1, active_percent: 1 },
-            &mut stats,
-        );
+        // Then: it is said once that the room's peers are to keep their data.
+        let slow: Vec<_> = (0..10).filter_map(|byte| rooms.deliver(data(1, byte), &mut stats)).collect();
+        assert_eq!(slow, [1]);
+        assert!(rooms.holds(peer(1)) && !rooms.holds(peer(2)));
+        // Changes of state are not held up; levels are of the moment.
+        let failed = Event::Failed { peer: peer(1), reason: sfu::FailReason::Closed };
+        let level = Event::AudioLevel { producer: sfu::ProducerId(peer(1).0), loudest: 1, active_percent: 1 };
+        assert_eq!([failed, level].map(|event| rooms.deliver(event, &mut stats)), [None, None]);
         assert_eq!((stats.events, stats.data_held, stats.events_overflow), (5, 1, 1));
 
         let mut got = Vec::new();
+        let mut caught_up = Vec::new();
         for _ in 0..10 {
-            got.extend(std::iter::from_fn(|| reader.pop()));
-            rooms.retry(&mut stats);
+            got.extend(bytes(std::iter::from_fn(|| reader.pop())));
+            caught_up.extend(rooms.retry(&mut stats));
         }
-        let bytes: Vec<u8> = got
-            .iter()
-            .filter_map(|event| if let Event::Data { payload, .. } = event { Some(payload[0]) } else { None })
-            .collect();
-        assert_eq!(bytes, (0..10).collect::<Vec<_>>());
-        assert!(rooms.held.is_empty() && (rooms.held_events, rooms.held_bytes) == (0, 0));
+        assert_eq!(got, (0..10).collect::<Vec<_>>());
+        assert_eq!(caught_up, [1]);
+        assert!(!rooms.holds(peer(1)));
     }
 
     #[test]
-    fn what_is_held_is_bounded() {
+    fn a_room_that_does_not_read_holds_up_no_other() {
+        let (mut rooms, mut stats) = rooms();
+        let (sink, _deaf) = events(Limits { events: 1, bytes: 1000 }, || {});
+        rooms.register(1, sink);
+        let (sink, reader) = events(Limits::default(), || {});
+        rooms.register(2, sink);
+        for n in 0..100 {
+            let _ = rooms.deliver(data(1, n), &mut stats);
+            assert_eq!(rooms.deliver(data(2, n), &mut stats), None);
+            assert!(rooms.retry(&mut stats).is_empty());
+        }
+        assert_eq!(bytes(std::iter::from_fn(|| reader.pop())), (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn nothing_waits_for_a_reader_that_has_gone() {
         let (mut rooms, mut stats) = rooms();
         let (sink, reader) = events(Limits { events: 1, bytes: 1000 }, || {});
         rooms.register(1, sink);
-        let mut count = 0;
-        while rooms.ready() {
-            rooms.deliver(data(1, 0), &mut stats);
-            count += 1;
-        }
-        assert_eq!(count, HELD_EVENTS + 1);
-
-        // When: the reader goes away, Then: nothing waits any more.
+        let slow: Vec<_> = (0..3).filter_map(|byte| rooms.deliver(data(1, byte), &mut stats)).collect();
+        assert_eq!(slow, [1]);
         drop(reader);
-        rooms.retry(&mut stats);
-        assert!(rooms.ready() && rooms.held.is_empty() && rooms.sinks.is_empty());
-        assert_eq!((rooms.held_events, rooms.held_bytes), (0, 0));
+        assert_eq!(rooms.retry(&mut stats), [1]);
+        assert!(rooms.held.is_empty() && rooms.sinks.is_empty());
     }
 }

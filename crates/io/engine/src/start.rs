@@ -69,8 +69,8 @@ pub fn start(config: &Config, certificate: &Certificate) -> Result<Handle, Start
         let (out, into) = std::mem::take(&mut lanes[index]);
         let crossing = Crossing::new(Homes::new(index as u8, count as u8), out, into);
         let ports = sockets.into_iter().map(|socket| port(config, &interfaces, socket)).collect();
-        let router = router(config, certificate, index as u8);
-        workers.push(worker(config, router, ports, crossing, mailbox, bell, published)?);
+        let routers = routers(config, certificate, index as u8);
+        workers.push(worker(config, routers, ports, crossing, mailbox, bell, published)?);
     }
     let lobby = lobby(config, &interfaces, listeners, &remotes)?;
     let mut threads = spawn(workers, config, &cpus)?;
@@ -135,15 +135,19 @@ fn lobby(
     Lobby::new(locals.collect(), mailboxes).map(Some).map_err(io_error("the lobby"))
 }
 
-fn router(config: &Config, certificate: &Certificate, index: u8) -> Router {
-    // Sequence numbers and tie-breaks must differ between runs; nothing of it is a secret.
-    let seed = RandomState::new().hash_one(index);
-    Router::new(now(), config.router.clone(), certificate.clone(), index, seed)
+/// Makes the worker's router, now and whenever it has to begin afresh.
+fn routers(config: &Config, certificate: &Certificate, index: u8) -> Box<dyn Fn() -> Router + Send> {
+    let (config, certificate) = (config.router.clone(), certificate.clone());
+    Box::new(move || {
+        // Sequence numbers and tie-breaks must differ between runs; nothing of it is a secret.
+        let seed = RandomState::new().hash_one(index);
+        Router::new(now(), config.clone(), certificate.clone(), index, seed)
+    })
 }
 
 fn worker(
     config: &Config,
-    router: Router,
+    routers: Box<dyn Fn() -> Router + Send>,
     ports: Vec<Port>,
     crossing: Crossing,
     mailbox: Arc<Mailbox>,
@@ -160,7 +164,8 @@ fn worker(
     let runs = ports.iter().any(|port| port.socket.gro());
     let now = now().mono;
     Ok(Worker {
-        router,
+        router: routers(),
+        routers,
         poller,
         receiver: Receiver::new(RECEIVE_BATCH, runs),
         ports,

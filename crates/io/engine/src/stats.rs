@@ -45,6 +45,8 @@ macro_rules! counters {
 counters! {
     /// Turns of the loop.
     turns,
+    /// Turns that a panic has ended, each with all peers of the worker.
+    panics,
     /// Gauge: share of the last interval spent working, in thousandths.
     busy_permille,
     /// Gauge: peers on this worker.

@@ -1,15 +1,17 @@
 //! One media worker: a thread, its sockets and its router.
 //!
 //! Owns: the loop, with its order of priorities and a budget for each. Nothing in it waits but the poller,
-//! and nothing that goes wrong with one datagram, command or peer ends a turn.
+//! and nothing that goes wrong with one datagram, command or peer ends a turn. A panic ends the turn and costs the
+//! worker its peers, whose rooms are told so; it goes on with a fresh router.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clock::Time;
 use net::{Poller, Receiver};
-use sfu::{Command, Router};
+use sfu::{Command, Event, FailReason, PeerId, Router};
 
 use crate::bell::Bell;
 use crate::crossing::Crossing;
@@ -18,7 +20,7 @@ use crate::lane::{Parcel, Word};
 use crate::mailbox::{Mail, Mailbox};
 use crate::outgoing::Outgoing;
 use crate::port::Port;
-use crate::rooms::Rooms;
+use crate::rooms::{Rooms, room_of};
 use crate::stats::{Published, WorkerStats};
 use crate::streams::Streams;
 
@@ -30,6 +32,8 @@ const PARCELS: usize = 8;
 const COMMANDS: usize = 128;
 /// Time between two rounds of housekeeping.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
+/// After a panic, before the next turn: one that comes back each time is not to fill the log.
+const AFTER_PANIC: Duration = Duration::from_millis(100);
 /// How soon to try again to give a parcel to a worker whose ring is full.
 const RING_RETRY: Duration = Duration::from_micros(500);
 
@@ -41,6 +45,8 @@ pub(crate) const STREAMS: u64 = u64::MAX - 1;
 /// A worker, before and while it runs.
 pub(crate) struct Worker {
     pub(crate) router: Router,
+    /// Makes another router.
+    pub(crate) routers: Box<dyn Fn() -> Router + Send>,
     pub(crate) poller: Poller,
     pub(crate) ports: Vec<Port>,
     pub(crate) streams: Streams,
@@ -55,7 +61,7 @@ pub(crate) struct Worker {
     pub(crate) bell: Arc<Bell>,
     pub(crate) published: Arc<Published>,
     pub(crate) inbox: VecDeque<Mail>,
-    pub(crate) peers: std::collections::HashSet<sfu::PeerId>,
+    pub(crate) peers: HashSet<PeerId>,
     pub(crate) stats: WorkerStats,
     pub(crate) housekeeping: Instant,
 }
@@ -69,9 +75,16 @@ pub(crate) fn now() -> Time {
 impl Worker {
     /// Turns until the mailbox is closed.
     pub(crate) fn run(mut self) {
+        let mut failed = false;
         while !self.mailbox.is_closed() {
-            self.turn(now());
-            self.sleep();
+            let turn = catch_unwind(AssertUnwindSafe(|| {
+                if failed {
+                    self.begin_afresh();
+                }
+                self.turn(now());
+                self.sleep();
+            }));
+            failed = turn.is_err();
         }
         // What was sent before the end still counts, goodbyes above all.
         let now = now();
@@ -81,6 +94,22 @@ impl Worker {
         self.forward(now);
         self.transmit(now);
         self.publish();
+    }
+
+    /// After a panic. What the router knew cannot be trusted any more; sockets, mailbox and rooms can.
+    fn begin_afresh(&mut self) {
+        std::thread::sleep(AFTER_PANIC);
+        let lost = std::mem::take(&mut self.peers);
+        tracing::error!(peers = lost.len(), "a media worker has failed; its peers are lost and told so");
+        self.stats.panics += 1;
+        self.router = (self.routers)();
+        self.outgoing.clear(&mut self.ports);
+        self.watch_ports();
+        for peer in lost {
+            let event = Event::Failed { peer, reason: FailReason::Worker };
+            // No data waits because of it.
+            let _ = self.rooms.deliver(event, &mut self.stats);
+        }
     }
 
     fn turn(&mut self, now: Time) {
@@ -108,6 +137,7 @@ impl Worker {
         if self.hold.due(now.mono) {
             self.forward(now);
         }
+        self.resume();
         self.transmit(now);
         self.tell();
         // 5. Housekeeping.
@@ -126,12 +156,17 @@ impl Worker {
         let was_blocked = self.outgoing.blocked();
         let empty = self.outgoing.flush(now.mono, &mut self.ports, &mut self.streams, &mut self.stats);
         if was_blocked == empty {
-            for (token, port) in self.ports.iter().enumerate() {
-                // If the poller refuses, the patience of `Outgoing` ends the wait.
-                let _ = self.poller.want_write(&port.socket, token as u64, port.blocked);
-            }
+            self.watch_ports();
         }
         empty
+    }
+
+    /// Has the poller say when ports that take no more do so again.
+    fn watch_ports(&mut self) {
+        for (token, port) in self.ports.iter().enumerate() {
+            // If the poller refuses, the patience of `Outgoing` ends the wait.
+            let _ = self.poller.want_write(&port.socket, token as u64, port.blocked);
+        }
     }
 
     fn receive(&mut self, now: Time, index: usize) {
@@ -216,19 +251,30 @@ impl Worker {
             let Some(mail) = self.inbox.pop_front() else { break };
             match mail {
                 Mail::Command(command) => {
-                    match &command {
-                        Command::OpenPeer { peer, .. } => drop(self.peers.insert(*peer)),
-                        Command::ClosePeer { peer } => drop(self.peers.remove(peer)),
-                        _ => {}
-                    }
                     self.stats.commands += 1;
-                    self.router.handle_command(now, command);
+                    self.command(now, command);
                 }
                 Mail::Register { room, sink } => self.rooms.register(room, sink),
                 Mail::Unregister { room } => self.rooms.unregister(room),
                 Mail::Egress(egress) => self.hold.configure(egress),
                 Mail::Stream(arrival) => self.streams.adopt(now.mono, *arrival, &mut self.stats),
             }
+        }
+    }
+
+    fn command(&mut self, now: Time, command: Command) {
+        let mut opened = None;
+        match &command {
+            Command::OpenPeer { peer, .. } => {
+                self.peers.insert(*peer);
+                opened = Some(*peer);
+            }
+            Command::ClosePeer { peer } => drop(self.peers.remove(peer)),
+            _ => {}
+        }
+        self.router.handle_command(now, command);
+        if let Some(peer) = opened.filter(|peer| self.rooms.holds(*peer)) {
+            self.router.hold_data(peer, true);
         }
     }
 
@@ -266,12 +312,27 @@ impl Worker {
         }
     }
 
-    /// Gives events to rooms, as long as their readers keep up.
+    /// Gives events to rooms. Of a room whose reader does not keep up, data stays with its peers.
     fn tell(&mut self) {
-        self.rooms.retry(&mut self.stats);
-        while self.rooms.ready() {
-            let Some(event) = self.router.poll_event() else { break };
-            self.rooms.deliver(event, &mut self.stats);
+        while let Some(event) = self.router.poll_event() {
+            if let Some(room) = self.rooms.deliver(event, &mut self.stats) {
+                self.hold_data(room, true);
+            }
+        }
+    }
+
+    /// Takes data again of rooms whose readers have caught up. True if there are such.
+    fn resume(&mut self) -> bool {
+        let caught_up = self.rooms.retry(&mut self.stats);
+        for room in &caught_up {
+            self.hold_data(*room, false);
+        }
+        !caught_up.is_empty()
+    }
+
+    fn hold_data(&mut self, room: u32, held: bool) {
+        for peer in self.peers.iter().filter(|peer| room_of(peer.0) == room) {
+            self.router.hold_data(*peer, held);
         }
     }
 
@@ -296,7 +357,7 @@ impl Worker {
         if !timeout.is_zero() {
             self.bell.lie_down();
             // A reader that caught up while this worker was awake has rung for nobody.
-            if self.rooms.retry(&mut self.stats)
+            if self.resume()
                 || !self.mailbox.is_empty()
                 || !self.crossing.is_empty()
                 || self.mailbox.is_closed()

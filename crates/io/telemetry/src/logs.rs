@@ -1,6 +1,7 @@
 //! Log lines on standard error.
 
 use std::io::IsTerminal as _;
+use std::panic::{self, PanicHookInfo};
 use std::str::FromStr;
 
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
@@ -88,6 +89,7 @@ impl Logs {
             registry.with(lines.with_ansi(std::io::stderr().is_terminal())).try_init()
         };
         started.map_err(|e| e.to_string())?;
+        panic::set_hook(Box::new(log_panic));
         Ok(Self { filter: handle })
     }
 
@@ -95,6 +97,16 @@ impl Logs {
     pub fn apply(&self, config: &Config) -> Result<(), String> {
         self.filter.reload(config.filter()?).map_err(|e| e.to_string())
     }
+}
+
+/// What is not meant to happen stands in the log like everything else, with its place.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let payload = panic.payload();
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or_default();
+    tracing::error!(thread = thread.name().unwrap_or_default(), place, "panic: {text}");
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use engine::{Config, Limits, SendError};
 use sfu::{Command, Event, PeerId};
 
+use crate::media::call;
 use crate::stage::{Stage, on};
 
 #[test]
@@ -28,6 +29,67 @@ fn a_slow_reader_loses_no_reliable_data() {
     };
     stage.until("all data", |s| bytes(s).len() >= 60);
     assert_eq!(bytes(&stage), (0..60).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_room_that_does_not_read_stops_its_own_senders_and_nobody_else() {
+    let mut stage = Stage::new(&on("127.0.0.1", 1));
+    let alice = stage.join(0);
+    // Given: another room on the same worker, which reads nothing.
+    let (sink, deaf) = engine::events(Limits { events: 4, bytes: 1 << 20 }, || {});
+    stage.room += 1;
+    stage.engine.register_room(stage.room, &sink).unwrap();
+    let mallory = stage.enter(0);
+    stage.until("a channel", |s| s.clients[mallory].channel.is_some());
+
+    // When: its client sends all it can, until its window is closed.
+    let loud = stage.clients[mallory].channel.unwrap();
+    let payload = Bytes::from(vec![0; 1000]);
+    let (mut taken, mut quiet) = (0, 0);
+    stage.until("its window to close", |s| {
+        let before = taken;
+        while s.clients[mallory].transport.send(loud, true, &payload).is_ok() {
+            taken += payload.len();
+        }
+        quiet = if taken == before { quiet + 1 } else { 0 };
+        quiet == 20
+    });
+    // Then: little was taken of what nobody reads (a sender's and a receiver's buffer, and what came in one turn), and
+    // the other room hears its own.
+    assert!(stage.sum("data_held") > 0);
+    assert!(taken < 4 << 20, "{taken} bytes");
+    let channel = stage.clients[alice].channel.unwrap();
+    for _ in 0..100 {
+        stage.clients[alice].transport.send(channel, true, &payload).unwrap();
+    }
+    stage.until("all of alice's messages", |s| {
+        s.told.iter().filter(|e| matches!(e, Event::Data { .. })).count() == 100
+    });
+    drop(deaf);
+}
+
+#[test]
+fn a_panic_costs_a_worker_its_peers_and_they_can_come_again() {
+    let mut stage = Stage::new(&on("127.0.0.1", 2));
+    let (alice, carol) = (stage.join(0), stage.join(1));
+    // When: another room's reader, called out of a worker's turn, panics.
+    let (sink, _broken) = engine::events(Limits::default(), || panic!("a reader that is broken"));
+    stage.room += 1;
+    stage.engine.register_room(stage.room, &sink).unwrap();
+    stage.enter(0);
+    stage.room -= 1;
+    let failed = |s: &Stage, client: usize| {
+        let event = Event::Failed { peer: s.clients[client].id, reason: sfu::FailReason::Worker };
+        s.told.contains(&event)
+    };
+    // Then: the rooms of that worker's peers hear of their end.
+    stage.until("the news", |s| failed(s, alice) && s.sum("panics") == 1);
+    assert!(!failed(&stage, carol) && stage.engine.ended().is_none());
+    // They come again, to the same worker, and meet those of the others.
+    let again = stage.join(0);
+    call(&mut stage, carol, &[again]);
+    call(&mut stage, again, &[carol]);
+    assert_eq!(stage.sum("panics"), 1);
 }
 
 #[test]

@@ -16,8 +16,6 @@ use sfu::{
 use crate::client::{Client, Terms, describe, host};
 use crate::line::Line;
 
-/// The room that all ids belong to.
-const ROOM: u64 = 7;
 /// Longer than anything takes on a machine that is busy with other things.
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -48,6 +46,8 @@ pub(crate) struct Stage {
     events: Events,
     poller: Poller,
     rang: Arc<EventFd>,
+    /// The room that ids belong to from now on.
+    pub(crate) room: u32,
     serial: u64,
 }
 
@@ -63,7 +63,8 @@ impl Stage {
         poller.add(&*rang, u64::MAX).unwrap();
         let ring = Arc::clone(&rang);
         let (sink, events) = engine::events(limits, move || ring.notify());
-        engine.register_room(ROOM as u32, &sink).unwrap();
+        let room = 7;
+        engine.register_room(room, &sink).unwrap();
         Self {
             engine,
             clients: Vec::new(),
@@ -74,6 +75,7 @@ impl Stage {
             events,
             poller,
             rang,
+            room,
             serial: 0,
         }
     }
@@ -81,7 +83,7 @@ impl Stage {
     /// An id of this room on `worker`.
     pub(crate) fn id(&mut self, worker: u8) -> u64 {
         self.serial += 1;
-        id_on(worker, ROOM << 24 | self.serial)
+        id_on(worker, u64::from(self.room) << 24 | self.serial)
     }
 
     /// Lets everything go on until `done`.
