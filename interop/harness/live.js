@@ -88,3 +88,18 @@ export function readClock(video) {
   for (let bit = 0; bit < BITS; bit += 1) if (data[(bit * 8 + 4) * 4] > 128) number += 2 ** bit;
   return { number, at: Date.now() };
 }
+
+/** Pictures of a page's video move, and its sound is decoded. */
+export async function flows(page) {
+  const look = () =>
+    page.locator("video").evaluate((video) => ({
+      time: video.currentTime,
+      pictures: video.getVideoPlaybackQuality().totalVideoFrames,
+      sound: video.webkitAudioDecodedByteCount,
+    }));
+  const before = await look();
+  await until("picture and sound to flow", async () => {
+    const now = await look();
+    return now.time > before.time + 1 && now.pictures > before.pictures + 15 && now.sound > before.sound;
+  });
+}

@@ -7,7 +7,7 @@ import { after, before, describe, test } from "node:test";
 import { Child } from "../harness/child.js";
 import { Chromium } from "../harness/chromium.js";
 import { Ffmpeg, H264_IN_ORDER, Watcher, publish } from "../harness/ffmpeg.js";
-import { liveServer, stopAll } from "../harness/live.js";
+import { flows, liveServer, stopAll } from "../harness/live.js";
 import { TLS } from "../harness/server.js";
 import { until } from "../harness/until.js";
 
@@ -107,12 +107,7 @@ describe("live doors", { concurrency: true }, () => {
       for (const way of ["HTTP-FLV", "LL-HLS"]) {
         await page.getByRole("button", { name: way, exact: true }).click();
         await page.locator(".watch-figure", { hasText: "Protocol" }).getByText(way).waitFor();
-        const played = () => page.locator("video").evaluate((video) => [video.currentTime, video.getVideoPlaybackQuality().totalVideoFrames]);
-        const [time, pictures] = await played();
-        await until(`${way} to play`, async () => {
-          const [now, shown] = await played();
-          return now > time + 2 && shown > pictures + 25;
-        });
+        await flows(page);
       }
       const from = spoken.filter(([url]) => url.host === new URL(server.hls("demo")).host);
       for (const end of [".flv", ".m3u8", /\.(ts|m4s)$/]) {

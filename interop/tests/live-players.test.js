@@ -1,14 +1,37 @@
-/** Live streams with players and a publisher other than FFmpeg: VLC, GStreamer, rtmpdump. */
+/** Live streams with players and a publisher other than FFmpeg: VLC, GStreamer, rtmpdump, libraries for browsers. */
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { Child } from "../harness/child.js";
+import { Chromium } from "../harness/chromium.js";
 import { Watcher, publish } from "../harness/ffmpeg.js";
-import { liveServer, stopAll } from "../harness/live.js";
+import { flows, liveServer, stopAll } from "../harness/live.js";
 import { GStreamer, Vlc } from "../harness/players.js";
 import { until } from "../harness/until.js";
 
 const SECONDS = 8;
+
+/** Libraries as other people's pages embed them, with their usual settings. They run in the page. */
+const LIBRARIES = [
+  ["mpegts.js plays FLV", "mpegts.js/dist/mpegts.js", byMpegts, (server) => server.flv("demo")],
+  ["mpegts.js plays FLV over a WebSocket", "mpegts.js/dist/mpegts.js", byMpegts, (server) => server.flv("demo").replace("http", "ws")],
+  ["hls.js plays LL-HLS", "hls.js/dist/hls.js", byHls, (server) => server.hls("demo")],
+];
+
+function byMpegts(url) {
+  const player = window.mpegts.createPlayer({ type: "flv", isLive: true, url });
+  player.attachMediaElement(document.querySelector("video"));
+  player.load();
+}
+
+function byHls(url) {
+  const hls = new window.Hls({ lowLatencyMode: true });
+  window.parts = 0;
+  hls.on(window.Hls.Events.FRAG_BUFFERED, (_, { part }) => (window.parts += part ? 1 : 0));
+  hls.loadSource(url);
+  hls.attachMedia(document.querySelector("video"));
+}
 
 describe("live players", { concurrency: true }, () => {
   let server, ways;
@@ -65,6 +88,23 @@ describe("live players", { concurrency: true }, () => {
     assert.equal(watcher.said, "");
     await Promise.all([watcher.stop(), dump.kill()]);
   });
+
+  for (const [name, library, play, url] of LIBRARIES) {
+    test(`${name}, in a page of another origin`, async () => {
+      const chromium = await Chromium.launch();
+      try {
+        // Anything of this machine: browsers let no others ask for what is on it.
+        const page = await chromium.open(`${server.http}/healthz`);
+        await page.setContent("<video autoplay></video>");
+        await page.addScriptTag({ path: fileURLToPath(new URL(`../../web/node_modules/${library}`, import.meta.url)) });
+        await page.evaluate(play, url(server));
+        await flows(page);
+        if (play === byHls) await until("parts to be played", () => page.evaluate(() => window.parts > 5));
+      } finally {
+        await chromium.close();
+      }
+    });
+  }
 
   test("GStreamer's rtmp2sink publishes", async () => {
     const publisher = GStreamer.publish("rtmp2sink", server.rtmp("gstreamer"));

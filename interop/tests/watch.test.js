@@ -1,40 +1,47 @@
 /** The watch page in Chromium: it waits, plays, falls back, and is close to the live edge. */
 
 import assert from "node:assert/strict";
-import { availableParallelism, loadavg } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { Chromium } from "../harness/chromium.js";
 import { AAC, AV1, H264, OPUS, VP9, publish, publishRemuxed } from "../harness/ffmpeg.js";
-import { liveServer, stopAll, publishClock, readClock } from "../harness/live.js";
+import { flows, liveServer, stopAll, publishClock, readClock } from "../harness/live.js";
 import { ARTIFACTS } from "../harness/server.js";
 import { until } from "../harness/until.js";
 
 const DESKTOP = { viewport: { width: 1280, height: 900 } };
 const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true };
 
-/** From opening the page. A second is what a user should wait at most; a busy machine and a server built for tests have thrice that. */
-const FIRST_PICTURE_MS = 3000;
-const OPENINGS = 5;
-/** Processes that want to run, a processor: nothing takes its time then. */
-const BUSY = 4;
+/** From opening the page: what a user should wait at most. */
+const FIRST_PICTURE_MS = 1000;
+/** Where a page that has a picture of its own takes so much that ours may not take five times that, the machine is busy. */
+const TIMES_BARE = 5;
+/** Openings of which the middle one is judged. */
+const OPENINGS = 7;
 
 const shot = (page, name) => page.screenshot({ path: join(ARTIFACTS, `watch-${name}.png`) });
 const figure = (page, name) => page.locator(".watch-figure", { hasText: name });
 const protocol = (page) => figure(page, "Protocol");
 
-/** Pictures move and sound is decoded. */
-async function flows(page) {
-  const look = () =>
-    page.locator("video").evaluate((video) => ({
-      time: video.currentTime,
-      pictures: video.getVideoPlaybackQuality().totalVideoFrames,
-      sound: video.webkitAudioDecodedByteCount,
-    }));
-  const before = await look();
-  await until("picture and sound to flow", async () => {
-    const now = await look();
-    return now.time > before.time + 1 && now.pictures > before.pictures + 15 && now.sound > before.sound;
+const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
+
+/** A page with a picture of its own: what it costs here and now to open any page with a video, and nothing else. */
+const BARE = `data:text/html,<canvas></canvas><video autoplay muted playsinline></video><script>
+  const canvas = document.querySelector("canvas"), video = document.querySelector("video");
+  setInterval(() => canvas.getContext("2d").fillRect(0, 0, Math.random() * 100, 9), 20);
+  video.srcObject = canvas.captureStream();
+  video.requestVideoFrameCallback(() => performance.mark("watch:shown"));
+</script>`;
+
+/** When a page had got how far, in milliseconds since it was opened; waits until it has got to the `last`. */
+async function milestones(page, last) {
+  await page.waitForFunction((name) => performance.getEntriesByName(name).length > 0, `watch:${last}`);
+  return page.evaluate(() => {
+    const reached = { html: performance.getEntriesByType("navigation")[0].responseEnd };
+    for (const { name, startTime } of performance.getEntriesByType("mark")) {
+      if (name.startsWith("watch:")) reached[name.slice("watch:".length)] ??= startTime;
+    }
+    return reached;
   });
 }
 
@@ -54,9 +61,9 @@ async function latency(page, clock, below) {
   return until(`a latency below ${below} s`, async () => {
     const seen = [];
     for (let n = 0; n < 9; n += 1) seen.push(await look());
-    const median = seen.sort((a, b) => a - b)[4];
-    if (median >= below) throw new Error(`${median.toFixed(2)} s`);
-    return median;
+    const usual = median(seen);
+    if (usual >= below) throw new Error(`${usual.toFixed(2)} s`);
+    return usual;
   });
 }
 
@@ -115,28 +122,36 @@ describe("watch", () => {
     await until("a picture of it", () => art.evaluate((image) => image.naturalWidth === 224));
     await until("nobody to play it", async () => (await server.api("streams/default/live/running")).players.total === 0);
     await shot(list, "list");
+    await list.setViewportSize(PHONE.viewport);
+    await shot(list, "list-phone");
     await list.close();
 
-    // The best of some openings: the machine has other things to do.
-    const openings = [];
-    while (openings.length < OPENINGS && !openings.some((ms) => ms < FIRST_PICTURE_MS)) {
-      const page = await chromium.open(address("running"), PHONE);
-      await flows(page);
-      const text = await protocol(page).locator("small").textContent();
-      const [, number, unit] = /([\d.]+) (ms|s)/.exec(text) ?? assert.fail(text);
-      openings.push(Number(number) * (unit === "s" ? 1000 : 1));
-      if (openings.length === 1) {
-        await page.screenshot({ path: join(ARTIFACTS, "watch-phone.png"), fullPage: true });
-        for (const wanted of [server.rtmp("running"), server.flv("running"), server.hls("running")]) {
-          await page.getByText(wanted, { exact: true }).waitFor();
-        }
-      }
-      await page.context().close();
+    const page = await chromium.open(address("running"), PHONE);
+    await flows(page);
+    await protocol(page).getByText(/^first picture in/).waitFor();
+    await page.screenshot({ path: join(ARTIFACTS, "watch-phone.png"), fullPage: true });
+    for (const wanted of [server.rtmp("running"), server.flv("running"), server.hls("running")]) {
+      await page.getByText(wanted, { exact: true }).waitFor();
     }
-    context.diagnostic(`first picture after ${openings.join(", ")} ms`);
-    const load = loadavg()[0] / availableParallelism();
-    if (load < BUSY) assert.ok(Math.min(...openings) < FIRST_PICTURE_MS, `${openings} ms`);
-    else context.diagnostic(`not judged: ${load.toFixed(0)} processes want each processor`);
+    await page.context().close();
+
+    const opened = { ours: [], bare: [] };
+    const open = async (url, last) => {
+      const page = await chromium.open(url, DESKTOP);
+      const reached = await milestones(page, last);
+      await page.context().close();
+      return reached;
+    };
+    for (let n = 0; n < OPENINGS; n += 1) {
+      opened.bare.push(await open(BARE, "shown"));
+      opened.ours.push(await open(address("running"), "drawn"));
+    }
+    const usual = (all, milestone) => Math.round(median(all.map((reached) => reached[milestone])));
+    const stages = Object.keys(opened.ours[0]).map((milestone) => `${milestone} ${usual(opened.ours, milestone)}`);
+    const [ours, bare] = [usual(opened.ours, "shown"), usual(opened.bare, "shown")];
+    const said = `milliseconds to the first picture, the middle one of ${OPENINGS}: ${stages.join(", ")}; bare page ${bare}`;
+    context.diagnostic(said);
+    assert.ok(ours < Math.max(FIRST_PICTURE_MS, TIMES_BARE * bare), said);
   });
 
   test("what fails while it plays is left for another way", async () => {
@@ -147,11 +162,21 @@ describe("watch", () => {
     const page = await chromium.open(`${cut.http}/watch/live/cut`, DESKTOP);
     await flows(page);
     await protocol(page).getByText("HTTP-FLV").waitFor();
-    // The operator switches FLV off, and the player's connection is cut.
+    // The operator switches FLV off, and the player's connection is cut. The next way takes its time.
+    let slowly = true;
+    await page.route(/\.m3u8/, async (route) => {
+      await until("the look at the page", () => !slowly);
+      await route.continue();
+    });
     cut.reloadLive(apps(false));
     await until("FLV to be off", async () => (await fetch(cut.flv("cut"), { method: "HEAD" })).status === 403);
     const { playing } = await cut.api("streams/default/live/cut");
     for (const { id } of playing) await cut.api(`players/${id}`, { method: "DELETE" });
+    await page.getByText("Connecting over LL-HLS…").waitFor();
+    await shot(page, "falls-back");
+    await page.setViewportSize(PHONE.viewport);
+    await shot(page, "falls-back-phone");
+    slowly = false;
     await protocol(page).getByText("LL-HLS").waitFor();
     await flows(page);
   });
@@ -188,6 +213,29 @@ describe("watch", () => {
     await page.getByRole("button", { name: "LL-HLS", exact: true }).click();
     await protocol(page).getByText("LL-HLS").waitFor();
     await flows(page);
+  });
+
+  test("the page comes small and is kept, and names its own version each time", async () => {
+    const get = (path, coding) => fetch(`${server.http}${path}`, { headers: { "accept-encoding": coding } });
+    const kept = (answer) => answer.headers.get("cache-control");
+    const coding = (answer) => answer.headers.get("content-encoding");
+    const page = await get("/watch/live/any", "gzip");
+    const html = await page.text();
+    assert.deepEqual([kept(page), coding(page)], ["no-cache", "gzip"]);
+    const scripts = [...html.matchAll(/"(\/assets\/[^"]+\.js)"/g)].map(([, path]) => path);
+    // All that the first picture needs is named by the page, and fetched at once; nothing of meetings is.
+    for (const wanted of ["mpegts", "react", "page"]) assert.ok(scripts.some((path) => path.includes(wanted)), html);
+    assert.ok(!html.includes("livekit") && !html.includes("hls"), html);
+    const large = scripts.find((path) => path.includes("react"));
+    const bodies = [];
+    for (const [offered, wanted] of [["gzip, deflate, br", "br"], ["gzip", "gzip"], ["br;q=0, gzip;q=0.5", "gzip"], ["identity", null]]) {
+      const answer = await get(large, offered);
+      assert.deepEqual([coding(answer), kept(answer)], [wanted, "public, max-age=31536000, immutable"], offered);
+      assert.match(answer.headers.get("content-type"), /^text\/javascript/);
+      assert.match(answer.headers.get("vary"), /accept-encoding/);
+      bodies.push(await answer.text());
+    }
+    assert.equal(new Set(bodies).size, 1);
   });
 
   test("a stream that needs a token says so", async () => {

@@ -1,5 +1,5 @@
 import { Check, Copy } from "lucide-react";
-import { useEffect, useState } from "react";
+import { Fragment, useEffect, useState } from "react";
 import { IconButton } from "../ui/Button";
 import type { Addresses } from "./address";
 
@@ -38,7 +38,15 @@ function Row({ name, hint, address }: { name: string; hint: string; address: str
         <strong>{name}</strong>
         <small>{hint}</small>
       </div>
-      <code>{address}</code>
+      <code>
+        {address.split(/(?<=\/)/).map((part, n) => (
+          // Where there is no room for all of it, it goes on in the next line behind a slash.
+          <Fragment key={n}>
+            {part}
+            <wbr />
+          </Fragment>
+        ))}
+      </code>
       <IconButton size="s" label={copied ? "Copied" : `Copy the ${name} address`} onClick={() => void copy(address).then(setCopied)}>
         {copied ? <Check aria-hidden /> : <Copy aria-hidden />}
       </IconButton>

@@ -5,9 +5,9 @@ import { Logo } from "../ui/Logo";
 import { Notice } from "../ui/Notice";
 import { addresses, streamFromPath, watchPath, type Ports, type Stream } from "./address";
 import { bitrateText } from "./health";
-import { agoText, useLive, type Listed, type Live } from "./live";
+import { agoText, type Listed, type Live } from "./live";
 import { useThumb } from "./thumb";
-import "./watch.css";
+import { useLive } from "./useLive";
 import "./list.css";
 
 const REFRESH_MS = 3000;

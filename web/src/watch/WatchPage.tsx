@@ -1,44 +1,25 @@
 import { AudioLines, LoaderCircle, Radio, RotateCw, Volume2, Wifi } from "lucide-react";
-import { useEffect, useMemo, useRef, useState } from "react";
+import { useLayoutEffect, useRef, useSyncExternalStore } from "react";
 import { Button } from "../ui/Button";
 import { Logo } from "../ui/Logo";
-import { addresses, streamName, type Addresses, type Stream } from "./address";
+import { streamName } from "./address";
 import { AddressList } from "./AddressList";
 import { bitrateText, latencyText, waitText } from "./health";
-import { useLive } from "./live";
-import { NOTHING_SEEN, Show, type Seen, type Status } from "./show";
-import { abilitiesOf, WAY_NAMES, waysFor, type Way } from "./ways";
-import "./watch.css";
+import { plays, type Seen, type Status } from "./show";
+import type { Stage } from "./stage";
+import { WAY_NAMES, type Way } from "./ways";
 
 /** One stream: the picture, how it comes, and where else it can be had. */
-export function WatchPage({ stream }: { stream: Stream }) {
-  const asked = useLive();
-  const video = useRef<HTMLVideoElement>(null);
-  const show = useRef<Show>(undefined);
-  const [seen, setSeen] = useState<Seen>(NOTHING_SEEN);
-  const ways = useMemo(() => waysFor(abilitiesOf(window)), []);
-  const at = useMemo<Addresses | undefined>(
-    () => (asked.at === "answered" ? addresses(stream, asked.live, location) : undefined),
-    [asked, stream],
-  );
+export function WatchPage({ stage }: { stage: Stage }) {
+  const { stream, ways } = stage;
+  const { at, seen } = useSyncExternalStore(stage.subscribe, stage.staged);
+  const { status } = seen;
+  const place = useRef<HTMLElement>(null);
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     document.title = `${stream.stream} · Millrace`;
-  }, [stream]);
-
-  useEffect(() => {
-    if (!video.current || !at) return;
-    const running = new Show(video.current, at, ways, setSeen);
-    show.current = running;
-    return () => running.destroy();
-  }, [at, ways]);
-
-  const status: Status =
-    asked.at === "off"
-      ? { at: "failed", reason: "Live streams are switched off on this server." }
-      : asked.at === "unreachable"
-        ? { at: "connecting" }
-        : seen.status;
+    if (place.current) stage.enter(place.current);
+  }, [stage, stream]);
 
   return (
     <main className="watch">
@@ -52,23 +33,20 @@ export function WatchPage({ stream }: { stream: Stream }) {
         </a>
       </header>
 
-      <section className="watch-stage" data-status={status.at} style={{ "--shape": seen.size?.replace("×", " / ") } as React.CSSProperties}>
-        <video ref={video} playsInline controls={status.at === "playing" || status.at === "stalled"} aria-label={streamName(stream)} />
+      <section ref={place} className="watch-stage" data-status={status.at} style={{ "--shape": seen.size?.replace("×", " / ") } as React.CSSProperties}>
         {status.at === "playing" && seen.size === undefined && (
           <div className="watch-cover watch-cover-sound">
             <AudioLines aria-hidden />
             <p>Sound without a picture</p>
           </div>
         )}
-        <Cover status={status} onRetry={() => location.reload()} />
+        <Cover status={status} way={seen.way} onRetry={() => location.reload()} />
         {seen.silenced && status.at === "playing" && (
           <Button
             tone="accent"
             className="watch-sound"
             icon={<Volume2 aria-hidden />}
-            onClick={() => {
-              if (video.current) video.current.muted = false;
-            }}
+            onClick={() => stage.unmute()}
           >
             Turn the sound on
           </Button>
@@ -80,13 +58,13 @@ export function WatchPage({ stream }: { stream: Stream }) {
           <h1>{stream.stream}</h1>
           <p>{streamName(stream)}</p>
         </div>
-        <Badge status={status} onEdge={() => show.current?.toEdge()} />
+        <Badge status={status} onEdge={() => stage.toEdge()} />
       </section>
 
-      <Figures seen={seen} playing={status.at === "playing" || status.at === "stalled"} />
+      <Figures seen={seen} playing={plays(status)} />
 
       {ways.length > 1 && at?.flv && (
-        <Choice ways={ways} way={seen.way} onChoose={(way) => show.current?.choose(way)} />
+        <Choice ways={ways} way={seen.way} onChoose={(way) => stage.choose(way)} />
       )}
       {at && <AddressList at={at} />}
     </main>
@@ -94,7 +72,7 @@ export function WatchPage({ stream }: { stream: Stream }) {
 }
 
 /** What is said over the picture while there is none. */
-function Cover({ status, onRetry }: { status: Status; onRetry: () => void }) {
+function Cover({ status, way, onRetry }: { status: Status; way: Way | undefined; onRetry: () => void }) {
   switch (status.at) {
     case "playing":
       return null;
@@ -108,7 +86,7 @@ function Cover({ status, onRetry }: { status: Status; onRetry: () => void }) {
       return (
         <div className="watch-cover" role="status">
           <LoaderCircle className="spin" aria-hidden />
-          <p>Connecting…</p>
+          <p>Connecting{way && ` over ${WAY_NAMES[way]}`}…</p>
         </div>
       );
     case "waiting":
@@ -133,7 +111,7 @@ function Cover({ status, onRetry }: { status: Status; onRetry: () => void }) {
 }
 
 function Badge({ status, onEdge }: { status: Status; onEdge: () => void }) {
-  const live = status.at === "playing" || status.at === "stalled";
+  const live = plays(status);
   return (
     <button type="button" className="watch-badge" data-live={live} disabled={!live} onClick={onEdge} title="Go to the live edge">
       <i aria-hidden />

@@ -1,6 +1,5 @@
 /** What the server says of its live streams: `GET /api/v1/watch`. */
 
-import { useEffect, useState } from "react";
 import type { Ports } from "./address";
 
 export interface Listed {
@@ -22,49 +21,30 @@ export interface Live extends Ports {
 
 export type Asked = { at: "asking" } | { at: "answered"; live: Live; when: number } | { at: "off" } | { at: "unreachable" };
 
-const fetchLive = (signal?: AbortSignal) => fetch("/api/v1/watch", { cache: "no-store", ...(signal && { signal }) });
+/** How soon a server that cannot be reached is asked again. */
+export const RETRY_MS = 2000;
 
-/** The first answer, which the page asks for before it knows what to do with it. */
-let first: Promise<Response> | undefined;
-
-export function askEarly(): void {
-  first = fetchLive();
-  // Whoever takes it hears of it.
-  first.catch(() => undefined);
+/** The first answer is on its way with the page already, which preloads it; later ones are not kept by anybody. */
+export async function ask(signal: AbortSignal | null = null): Promise<Asked> {
+  try {
+    const answer = await fetch("/api/v1/watch", { signal });
+    if (answer.status === 404) return { at: "off" };
+    if (answer.ok) return { at: "answered", live: (await answer.json()) as Live, when: Date.now() };
+  } catch {
+    // Like an answer that is none.
+  }
+  return { at: "unreachable" };
 }
 
-async function ask(signal: AbortSignal): Promise<Asked> {
-  const early = first;
-  first = undefined;
-  const answer = await (early ?? fetchLive(signal));
-  if (answer.status === 404) return { at: "off" };
-  if (!answer.ok) return { at: "unreachable" };
-  return { at: "answered", live: (await answer.json()) as Live, when: Date.now() };
+/** What the server says, however long it cannot be reached; nothing if live streams are off. */
+export async function answered(): Promise<Live | undefined> {
+  for (;;) {
+    const asked = await ask();
+    if (asked.at === "answered") return asked.live;
+    if (asked.at === "off") return undefined;
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+  }
 }
-
-/** Asks once, and again every `everyMs` if that is given, or while the server cannot be reached. */
-export function useLive(everyMs?: number): Asked {
-  const [asked, setAsked] = useState<Asked>({ at: "asking" });
-  useEffect(() => {
-    const stop = new AbortController();
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const turn = async () => {
-      const found = await ask(stop.signal).catch((): Asked => ({ at: "unreachable" }));
-      if (stop.signal.aborted) return;
-      setAsked(found);
-      const wait = found.at === "unreachable" ? RETRY_MS : everyMs;
-      if (wait !== undefined) timer = setTimeout(() => void turn(), wait);
-    };
-    void turn();
-    return () => {
-      stop.abort();
-      clearTimeout(timer);
-    };
-  }, [everyMs]);
-  return asked;
-}
-
-const RETRY_MS = 2000;
 
 /** `3 min`, `2 h 05 min`. */
 export function agoText(ms: number): string {

@@ -2,6 +2,7 @@
 
 import { failureOf, type Failure, type Way } from "./ways";
 import { lowLatency, type Addresses } from "./address";
+import { reached } from "./milestones";
 
 /** What a player tells while it plays. */
 export interface Figures {
@@ -19,6 +20,12 @@ export interface Player {
 }
 
 export type Failed = (failure: Failure) => void;
+
+/** Fetches what a way needs, before it is known where the stream is. */
+export function prepare(way: Way): void {
+  // Whoever imports it hears of an error.
+  if (way === "flv") void import("mpegts.js").catch(() => undefined);
+}
 
 /** Begins to play into `video`; throws if it cannot even begin. */
 export async function start(way: Way, video: HTMLVideoElement, at: Addresses, failed: Failed): Promise<Player> {
@@ -82,8 +89,10 @@ async function startFlv(video: HTMLVideoElement, url: string, failed: Failed): P
   });
   // The file ends when the stream has: it is waited for like one that has not begun.
   player.on(mpegts.Events.LOADING_COMPLETE, () => failed({ kind: "absent" }));
+  player.on(mpegts.Events.MEDIA_INFO, () => reached("media"));
   player.attachMediaElement(video);
   player.load();
+  reached("loaded");
   return {
     figures: () => {
       const edge = edgeOf(video);

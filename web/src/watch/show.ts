@@ -1,6 +1,7 @@
 /** Keeps a stream playing: chooses the way, waits for what is not live yet, and changes the way when one fails. */
 
 import { Health, Rate, type Quality } from "./health";
+import { reached } from "./milestones";
 import { start, type Player } from "./players";
 import { next, NOTHING, type Failure, type Way } from "./ways";
 import type { Addresses } from "./address";
@@ -11,6 +12,11 @@ export type Status =
   | { at: "playing" }
   | { at: "stalled" }
   | { at: "failed"; reason: string };
+
+/** There is something to see or hear, if it does not wait for more just now. */
+export function plays(status: Status): boolean {
+  return status.at === "playing" || status.at === "stalled";
+}
 
 export interface Seen {
   status: Status;
@@ -57,7 +63,6 @@ export class Show {
   /** Of the attempt that counts: whatever an earlier one still says is not heard. */
   #attempt = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #looking: ReturnType<typeof setInterval>;
   #health = new Health();
   #rate = new Rate();
   #begunAt = 0;
@@ -69,7 +74,7 @@ export class Show {
     this.#at = at;
     this.#ways = ways;
     this.#tell = tell;
-    this.#looking = setInterval(() => this.#look(), LOOK_MS);
+    setInterval(() => this.#look(), LOOK_MS);
     const first = ways[0];
     if (first) this.#begin(first);
     else this.#say({ status: { at: "failed", reason: NOTHING } });
@@ -86,11 +91,6 @@ export class Show {
   toEdge(): void {
     this.#player?.toEdge();
     void this.#video.play();
-  }
-
-  destroy(): void {
-    clearInterval(this.#looking);
-    this.#stop();
   }
 
   #stop(): void {
@@ -116,6 +116,7 @@ export class Show {
         // Sound alone calls nobody back: it is seen at the next look.
         this.#video.requestVideoFrameCallback?.((at) => {
           if (attempt !== this.#attempt) return;
+          reached("shown");
           if (this.#seen.firstFrame === undefined) this.#say({ firstFrame: Math.max(0, at - this.#openedAt) });
           this.#look();
         });

@@ -30,7 +30,7 @@ const BODY_MAX: usize = 16 * 1024;
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/", get(root))
-        .route("/r/{room}", get(|| async { page::index() }))
+        .route("/r/{room}", get(|asked: HeaderMap| async move { page::meeting(&asked) }))
         .route("/healthz", get(health))
         .route("/rtc", get(rtc_v0))
         .route("/rtc/v1", get(rtc_v1))
@@ -119,7 +119,7 @@ fn collapse_slashes(uri: &mut Uri) {
 async fn root(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
     let accepts_html = |value: &HeaderValue| value.to_str().is_ok_and(|v| v.contains("text/html"));
     if headers.get_all(header::ACCEPT).iter().any(accepts_html) {
-        return page::index();
+        return page::meeting(&headers);
     }
     health(State(shared)).await
 }
@@ -141,9 +141,9 @@ async fn health(State(shared): State<Arc<Shared>>) -> Response {
     "OK".into_response()
 }
 
-async fn file(uri: Uri, method: Method) -> Response {
-    let found =
-        matches!(method, Method::GET | Method::HEAD).then(|| page::file(uri.path().trim_start_matches('/')));
+async fn file(uri: Uri, method: Method, asked: HeaderMap) -> Response {
+    let found = matches!(method, Method::GET | Method::HEAD)
+        .then(|| page::file(uri.path().trim_start_matches('/'), &asked));
     found.flatten().unwrap_or_else(|| (StatusCode::NOT_FOUND, "not found").into_response())
 }
 

@@ -22,12 +22,11 @@ use crate::page;
 const MAX_LISTED: usize = 500;
 
 pub(crate) fn routes() -> Router<Arc<Shared>> {
-    let page = || get(|| async { page::index() });
     Router::new()
         .route("/api/v1/watch", get(show))
-        .route("/watch", page())
-        .route("/watch/", page())
-        .route("/watch/{*stream}", page())
+        .route("/watch", get(page::watch))
+        .route("/watch/", get(page::watch))
+        .route("/watch/{*stream}", get(page::watch))
 }
 
 /// `GET /api/v1/watch`

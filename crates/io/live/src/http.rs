@@ -20,6 +20,7 @@ use crate::gate::Pass;
 use crate::{Desk, Playing, Refused, Visit};
 use answer::Answer;
 use head::Head;
+pub use head::accepts;
 
 /// For the head of a request; players of HLS ask every few seconds.
 const HEAD_LIMIT: Duration = Duration::from_secs(20);

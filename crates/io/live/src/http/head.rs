@@ -31,7 +31,7 @@ impl Head {
             target: uri.path_and_query().map_or("/", |target| target.as_str()).to_owned(),
             host: host.unwrap_or_default().to_owned(),
             websocket: None,
-            takes_gzip: takes_gzip(header("accept-encoding").unwrap_or_default()),
+            takes_gzip: accepts(header("accept-encoding").unwrap_or_default(), "gzip"),
             is_kept: true,
             len: 0,
         }
@@ -62,7 +62,7 @@ impl Head {
         let is_kept =
             !has_body && if request.version == Some(1) { !says("close") } else { says("keep-alive") };
         Ok(Some(Self {
-            takes_gzip: takes_gzip(header("accept-encoding").unwrap_or_default()),
+            takes_gzip: accepts(header("accept-encoding").unwrap_or_default(), "gzip"),
             is_kept,
             len,
             method: request.method.unwrap_or_default().to_owned(),
@@ -73,11 +73,11 @@ impl Head {
     }
 }
 
-/// Whether `Accept-Encoding` has gzip. A weight of zero forbids it (RFC 9110 section 12.5.3).
-fn takes_gzip(offer: &str) -> bool {
-    offer.split(',').any(|coding| {
-        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-        name.trim().eq_ignore_ascii_case("gzip")
+/// Whether `Accept-Encoding` has a coding. A weight of zero forbids it (RFC 9110 section 12.5.3).
+pub fn accepts(offer: &str, coding: &str) -> bool {
+    offer.split(',').any(|offered| {
+        let (name, weight) = offered.split_once(';').unwrap_or((offered, ""));
+        name.trim().eq_ignore_ascii_case(coding)
             && weight.trim().trim_start_matches("q=").parse().unwrap_or(1.0) > 0.0
     })
 }
