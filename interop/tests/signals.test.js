@@ -38,8 +38,11 @@ async function bestStops(person) {
   });
 }
 
-for (const [mode, options] of [["v1", { singlePeerConnection: true }]]) {
-  it(`a room's delay, streams in time, stereo, pauses, layers that nobody wants (${mode})`, async () => {
+for (const [mode, options] of [
+  ["v1", { singlePeerConnection: true }],
+  ["v0", { singlePeerConnection: false }],
+]) {
+  it(`a room's delay, streams in time, stereo, pauses, frame rates, layers that nobody wants (${mode})`, async () => {
     const room = freshRoom("signals");
     const grant = { roomConfig: { minPlayoutDelay: 400, maxPlayoutDelay: 2000, syncStreams: true } };
     const [ada, bob, dan] = await Promise.all(["ada", "bob", "dan"].map((identity) => suite.someone(identity)));
@@ -61,6 +64,13 @@ for (const [mode, options] of [["v1", { singlePeerConnection: true }]]) {
     assert.ok(names.camera && names.camera === names.microphone, JSON.stringify(names));
     const [left, right] = await bob.call("sides", "ada");
     assert.ok(left > 0.05 && right < left / 5, `${left} ${right}`);
+
+    // One of three layers in time is a fourth of the pictures; and all of them come back, at a picture that needs no key.
+    const all = await rate(bob, "ada", "camera", "frames");
+    await bob.call("askFps", "ada", "camera", 5);
+    await until("fewer frames", async () => (await rate(bob, "ada", "camera", "frames")) < 0.5 * all);
+    await bob.call("askFps", "ada", "camera", 30);
+    await until("all frames", async () => (await rate(bob, "ada", "camera", "frames")) > 0.8 * all);
 
     // When: nobody wants the best layer. It goes on for five seconds; and comes back at once.
     await dan.call("askQuality", "ada", "camera", "LOW");

@@ -80,8 +80,10 @@ pub(crate) struct Frame {
     pub(crate) end: bool,
     pub(crate) spatial: u8,
     pub(crate) temporal: u8,
-    /// A receiver of lower temporal layers may go up to this one here.
+    /// A receiver of the temporal layer below may go up to this one here.
     pub(crate) switch_up: bool,
+    /// The highest temporal layer whose later frames can be decoded by who has this frame.
+    pub(crate) reach: u8,
 }
 
 /// All that consumers need to know of a packet beside its bytes.

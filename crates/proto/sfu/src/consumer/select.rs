@@ -191,13 +191,16 @@ impl Select {
     }
 
     fn climb_in_time(&mut self, meta: &Meta) {
-        let frame = &meta.frame;
-        // One at a time: a picture that needs none but the lowest says nothing of the layer between.
-        if frame.switch_up
-            && frame.temporal == self.layers.temporal.saturating_add(1)
-            && frame.temporal <= self.wish.max_temporal
-        {
-            self.layers.set(meta.timestamp, self.layers.spatial, frame.temporal);
+        let (frame, have) = (&meta.frame, self.layers.temporal);
+        let reach = match frame.temporal.checked_sub(have) {
+            // One at a time: a picture that needs none but the lowest says nothing of the layer between.
+            Some(1) if frame.switch_up => frame.temporal,
+            Some(0) | None => frame.reach,
+            Some(_) => have,
+        };
+        let temporal = reach.min(self.wish.max_temporal);
+        if temporal > have {
+            self.layers.set(meta.timestamp, self.layers.spatial, temporal);
         }
     }
 

@@ -183,3 +183,25 @@ fn layers_in_time_are_climbed_one_by_one() {
     assert!(!next(&mut s, 2, true) && !next(&mut s, 1, false));
     assert!(next(&mut s, 1, true) && next(&mut s, 2, true) && next(&mut s, 1, false));
 }
+
+#[test]
+fn a_picture_that_is_had_opens_all_layers_in_time_whose_later_pictures_need_none_but_it() {
+    let mut s = Select::new(wish(0, 0), SIMULCAST);
+    s.aim(0b1, 1);
+    let mut at = 1;
+    let mut next = |s: &mut Select, temporal, reach| {
+        at += 1;
+        let mut m = packet(at, false, true, true);
+        (m.frame.temporal, m.frame.reach) = (temporal, reach);
+        s.choose(0, &m) != Choice::Skip
+    };
+    s.choose(0, &packet(1, true, true, true));
+    // Not before it is wished.
+    assert!(next(&mut s, 0, 2) && !next(&mut s, 1, 2));
+    s.set_wish(wish(0, 1));
+    // What is not had opens nothing, nor does every picture of the lowest layer.
+    assert!(!next(&mut s, 1, 2) && next(&mut s, 0, 0) && !next(&mut s, 1, 2));
+    assert!(next(&mut s, 0, 2) && !next(&mut s, 2, 0) && next(&mut s, 1, 2));
+    s.set_wish(wish(0, 7));
+    assert!(!next(&mut s, 2, 0) && next(&mut s, 1, 2) && next(&mut s, 2, 0));
+}
