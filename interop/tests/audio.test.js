@@ -1,4 +1,4 @@
-/** Redundant audio (RFC 2198): taken from who sends it, passed on, and taken out for those who do not know it. */
+/** Redundant audio (RFC 2198): taken from who sends it, passed on, taken out for who does not know it, and made. */
 
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
@@ -6,7 +6,7 @@ import { Firefox } from "../harness/firefox.js";
 import { MODES, freshRoom, setUp } from "../harness/suite.js";
 import { until } from "../harness/until.js";
 
-const suite = setUp("audio");
+const suite = setUp("audio", { config: "audio: { active_red_encoding: true }" });
 let firefox;
 before(async () => {
   firefox = await Firefox.launch();
@@ -15,7 +15,7 @@ after(() => firefox?.close());
 
 /**
  * Chromium's statistics name the codec inside on both ends, but where redundant audio arrives it counts, for nearly every
- * packet, an old block that it had already: discarded. The server makes none, so they are the sender's.
+ * packet, an old block that it had already: discarded. The server makes none of what comes redundant or is not to be.
  */
 const old = ({ discarded, packets }) => discarded / packets;
 
@@ -37,6 +37,17 @@ for (const [mode, options] of MODES) {
     assert.ok(old(await enough(bob, "ada")) > 0.5);
     assert.equal((await enough(fox, "ada")).codec, "audio/opus");
     await fox.hears("ada");
+    await fox.leave();
+  });
+
+  it(`Firefox sends Opus, of which Chromium gets redundant audio (${mode})`, async () => {
+    const room = freshRoom("made");
+    const [bob] = await suite.gather(room, ["bob"], { options });
+    const fox = await firefox.participant(suite.site, "fox");
+    await fox.join(suite.server, room, { options });
+    await fox.call("microphone", true);
+    await bob.hears("fox");
+    assert.ok(old(await enough(bob, "fox")) > 0.5);
     await fox.leave();
   });
 }

@@ -38,8 +38,24 @@ it("an application tries a narrow line, and is told of a picture that does not f
   await bob.call("simulate", "subscriber-bandwidth", 1000);
   await bob.told("stream", "ada/camera paused");
   const still = (await bob.received("ada", "camera")).frames;
+  await bob.told("quality", "bob poor");
   await bob.call("simulate", "subscriber-bandwidth", 0);
   await bob.told("stream", "ada/camera active");
   await bob.sees("ada", "camera", { width: 640 });
   assert.ok((await bob.received("ada", "camera")).frames > still);
+});
+
+it("a picture that was paused while nobody could say so is told of when the signal connection is back", async () => {
+  const room = freshRoom("deaf");
+  const line = await behind.clear();
+  const [ada] = await suite.gather(room, ["ada"]);
+  const bob = await behind.join("bob", room, { connect: { subscriberAllowPause: true } });
+  await busyPicture(ada);
+  await bob.sees("ada", "camera", { width: 640 });
+  await bob.call("goDeaf", 8000);
+  line.set({ down: { rate: 60_000, delay: 20 } });
+  await bob.told("reconnected");
+  await bob.told("stream", "ada/camera paused");
+  line.set({});
+  await bob.told("stream", "ada/camera active");
 });

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { freshRoom, setUp } from "../harness/suite.js";
+import { MODES, freshRoom, setUp } from "../harness/suite.js";
 import { until } from "../harness/until.js";
 
 const MIMES = ["audio/opus", "audio/red", "video/VP8", "video/VP9", "video/rtx"];
@@ -38,10 +38,7 @@ async function bestStops(person) {
   });
 }
 
-for (const [mode, options] of [
-  ["v1", { singlePeerConnection: true }],
-  ["v0", { singlePeerConnection: false }],
-]) {
+for (const [mode, options] of MODES) {
   it(`a room's delay, streams in time, stereo, pauses, frame rates, layers that nobody wants (${mode})`, async () => {
     const room = freshRoom("signals");
     const grant = { roomConfig: { minPlayoutDelay: 400, maxPlayoutDelay: 2000, syncStreams: true } };

@@ -116,6 +116,11 @@ pub struct Limits {
     /// Pictures may be held back altogether where a subscriber's line does not carry them, unless the subscriber
     /// says otherwise.
     pub allow_pause: bool,
+    /// Subscribers that know redundant audio (RFC 2198) get it also of tracks that come as plain Opus.
+    pub redundant_audio: bool,
+    /// With so many participants or more, a publisher that would rather send its backup codec alone sends both. With 0
+    /// it never does.
+    pub regression_below: usize,
     /// Requests of one client, apart from those without which its connection would break.
     pub requests: Rate,
     /// Changes of its own name, metadata and attributes: each is told to the whole room.
@@ -152,6 +157,8 @@ impl Default for Limits {
             active_level: 35,
             active_percent: 40,
             allow_pause: false,
+            redundant_audio: false,
+            regression_below: 5,
             // Entering a room of a thousand with manual subscription says so much at once.
             requests: Rate { burst: 5000, per_second: 500 },
             updates: Rate { burst: 100, per_second: 10 },

@@ -26,6 +26,7 @@ mod offering;
 mod publishing;
 mod quality;
 mod rate;
+mod redundancy;
 mod reliable;
 mod requests;
 mod resume;

@@ -2,8 +2,9 @@
 //!
 //! Nobody sends a second codec before it is asked for. Who turns out to lack the first one waits here; the
 //! publisher is told that the second is wanted (`subscribed_quality_update`), announces it, and offers a section
-//! for it. Both codecs are sent side by side from then on, each while somebody takes it; a publisher that wants to
-//! send one alone (the policy `REGRESSION`) has everybody moved to the second.
+//! for it. Both codecs are sent side by side from then on, each while somebody takes it; or everybody is moved to the
+//! second, where the publisher wants to send one alone (the policy `REGRESSION`), or would rather (`PREFER_REGRESSION`)
+//! and those who lose by it are few.
 
 use std::collections::BTreeSet;
 
@@ -22,8 +23,10 @@ use crate::negotiation::{Chosen, Downstream, choose_for, placeholder};
 pub(crate) struct Second {
     /// Once the publisher sends it.
     pub(crate) sent: Option<(ProducerId, Vec<Chosen>)>,
-    /// Subscribers that lack the first.
+    /// Subscribers that lack the first, or are not to have it.
     pub(crate) wanted_by: BTreeSet<ParticipantSid>,
+    /// It has taken the place of the first.
+    pub(crate) alone: bool,
 }
 
 /// What a subscriber is to be sent of a track.
@@ -48,7 +51,7 @@ impl Conference {
     pub(crate) fn supply(&self, sid: &ParticipantSid, track: &TrackSid) -> Option<Supply> {
         let published = self.published.get(track)?;
         if !published.second.wanted_by.contains(sid) {
-            return Some(Supply::Sent(published.producer, published.codecs.clone()));
+            return Some(Supply::Sent(published.producer, self.sendable(track, &published.codecs)));
         }
         let sent = published.second.sent.clone();
         Some(sent.map_or(Supply::Awaited, |(producer, codecs)| Supply::Sent(producer, codecs)))
@@ -89,20 +92,20 @@ impl Conference {
     }
 
     /// Whether the second codec is to take the place of the first. A publisher that would merely prefer that, as is the
-    /// default, sends both: nobody's picture is interrupted.
+    /// default, sends both in a larger room: there many would get a worse picture for the sake of one.
     fn regresses(&self, track: &TrackSid) -> bool {
         let policy = self.room.track(track).map(|t| t.draft.opaque.backup_policy);
-        policy == Some(proto::BackupCodecPolicy::Regression.into())
+        let few = self.config.limits.regression_below;
+        match policy.and_then(|policy| proto::BackupCodecPolicy::try_from(policy).ok()) {
+            Some(proto::BackupCodecPolicy::Regression) => true,
+            Some(proto::BackupCodecPolicy::PreferRegression) => few == 0 || self.participants() < few,
+            Some(proto::BackupCodecPolicy::Simulcast) | None => false,
+        }
     }
 
     /// A subscriber that comes to a track whose second codec has taken the first's place is given the second.
     pub(crate) fn regress(&mut self, sid: &ParticipantSid, track: &TrackSid) {
-        if !self.regresses(track) {
-            return;
-        }
-        if let Some(second) = self.published.get_mut(track).map(|p| &mut p.second)
-            && !second.wanted_by.is_empty()
-        {
+        if let Some(second) = self.published.get_mut(track).map(|p| &mut p.second).filter(|s| s.alone) {
             second.wanted_by.insert(sid.clone());
         }
     }
@@ -159,10 +162,12 @@ impl Conference {
         producer: ProducerId,
         codecs: Vec<Chosen>,
     ) {
+        let alone = self.regresses(track);
         let Some(published) = self.published.get_mut(track) else { return };
         published.second.sent = Some((producer, first_alone(codecs)));
+        published.second.alone |= alone;
         self.producers.insert(producer, track.clone());
-        if self.regresses(track) {
+        if alone {
             self.move_to_second(track);
         }
         for sid in self.waiting(track) {

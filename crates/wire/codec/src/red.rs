@@ -8,8 +8,15 @@ const MORE: u8 = 0x80;
 /// Blocks in one payload: browsers send one or two old ones and the primary. A longer list is refused.
 const MAX_BLOCKS: usize = 32;
 
+/// Bytes of the header of an old block; that of the primary is one.
+const OLD_HEADER: usize = 4;
+/// How much older a block can be said to be: 14 bits.
+const MAX_OFFSET: u16 = (1 << 14) - 1;
+/// Bytes of an old block: 10 bits.
+const MAX_OLD: usize = (1 << 10) - 1;
+
 /// One block of a RED payload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Block<'a> {
     /// Payload type of the block.
     pub pt: u8,
@@ -17,6 +24,40 @@ pub struct Block<'a> {
     pub timestamp_offset: u16,
     /// The block's own payload.
     pub data: &'a [u8],
+}
+
+impl Block<'_> {
+    /// Whether it can go before a newer one: its age and its length have places of so many bits.
+    pub fn fits_as_old(&self) -> bool {
+        self.timestamp_offset <= MAX_OFFSET && self.data.len() <= MAX_OLD
+    }
+
+    /// Bytes that it takes before a newer one.
+    pub fn len_as_old(&self) -> usize {
+        OLD_HEADER + self.data.len()
+    }
+}
+
+/// Writes a payload of these blocks, oldest first, the primary last; its length. `None` if `out` is too short, or a
+/// block cannot be described.
+pub fn write(old: &[Block<'_>], primary: &Block<'_>, out: &mut [u8]) -> Option<usize> {
+    let mut at = 0;
+    let mut put = |bytes: &[u8]| {
+        let end = at + bytes.len();
+        out.get_mut(at..end)?.copy_from_slice(bytes);
+        at = end;
+        Some(at)
+    };
+    for block in old {
+        block.fits_as_old().then_some(())?;
+        let offset_and_length = u32::from(block.timestamp_offset) << 10 | block.data.len() as u32;
+        put(&(u32::from(MORE | block.pt) << 24 | offset_and_length).to_be_bytes())?;
+    }
+    put(&[primary.pt & !MORE])?;
+    for block in old {
+        put(block.data)?;
+    }
+    put(primary.data)
 }
 
 /// The blocks of a payload, oldest first, the primary last.
@@ -119,6 +160,30 @@ mod tests {
         // What is no list of blocks stays in its bounds.
         for len in 0..9 {
             renumber(&mut vec![0xff; len], 127, 1);
+        }
+    }
+
+    #[test]
+    fn written_blocks_read_back_and_what_has_no_place_is_refused() {
+        let primary = Block { pt: 111, timestamp_offset: 0, data: &[4, 5] };
+        let old = Block { timestamp_offset: 960, data: &[1, 2, 3], ..primary };
+        let mut out = [0; 10];
+        assert_eq!(write(&[old], &primary, &mut out), Some(10));
+        assert_eq!(out, TWO);
+        assert_eq!((write(&[], &primary, &mut out), out[..3].to_vec()), (Some(3), vec![111, 4, 5]));
+        for n in 0..10 {
+            assert_eq!(write(&[old], &primary, &mut out[..n]), None, "into {n}");
+        }
+        let most = Block { timestamp_offset: MAX_OFFSET, data: &[7; MAX_OLD], ..primary };
+        let mut out = [0; 2100];
+        let len = write(&[most, most], &primary, &mut out).unwrap();
+        assert_eq!(len, 2 * most.len_as_old() + 3);
+        assert_eq!(Blocks::parse(&out[..len]).unwrap().collect::<Vec<_>>(), [most, most, primary]);
+        for beyond in
+            [Block { timestamp_offset: MAX_OFFSET + 1, ..old }, Block { data: &[0; MAX_OLD + 1], ..old }]
+        {
+            assert!(!beyond.fits_as_old());
+            assert_eq!(write(&[beyond], &primary, &mut out), None);
         }
     }
 

@@ -287,6 +287,8 @@ fn rooms(file: &File, options: &Options) -> anyhow::Result<api::Rooms> {
         active_level: file.audio.active_level.unwrap_or(defaults.active_level),
         active_percent: file.audio.min_percentile.unwrap_or(defaults.active_percent),
         allow_pause: file.rtc.congestion_control.allow_pause,
+        redundant_audio: file.audio.active_red_encoding,
+        regression_below: file.video.codec_regression_threshold.unwrap_or(defaults.regression_below),
         speaker_interval: file.audio.update_interval.map_or(defaults.speaker_interval, Duration::from_millis),
         smooth_intervals: file.audio.smooth_intervals.unwrap_or(defaults.smooth_intervals),
         data: data_rate(limit.data_packets_per_sec, defaults.data),

@@ -206,12 +206,14 @@ pub(super) struct Audio {
     /// Milliseconds.
     pub(super) update_interval: Option<u64>,
     pub(super) smooth_intervals: Option<u32>,
+    pub(super) active_red_encoding: bool,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct Video {
     pub(super) dynacast_pause_delay: Option<Span>,
+    pub(super) codec_regression_threshold: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]

@@ -226,7 +226,8 @@ fn the_keys_of_livekits_example_are_taken_and_those_without_effect_named() {
 fn limits_throttles_and_switches_reach_who_uses_them() {
     let text = "limit: {num_tracks: 8, bytes_per_sec: 1_000_000_000.5, subscription_limit_video: 9, \
         subscription_limit_audio: 3, max_data_blobs_size: 10, data_packets_per_sec: 7}\n\
-        room: {update_batch_target_size: 99}\naudio: {smooth_intervals: 4}\n\
+        room: {update_batch_target_size: 99}\naudio: {smooth_intervals: 4, active_red_encoding: true}\n\
+        video: {codec_regression_threshold: 0}\n\
         enable_data_tracks: false\nenable_participant_data_blob: false\n\
         rtc: {advertise_internal_ip: true, external_ip_only: true, skip_external_ip_validation: true, \
         pli_throttle: {low_quality: 1s, mid_quality: 2s, high_quality: 300ms}}\n";
@@ -242,6 +243,7 @@ fn limits_throttles_and_switches_reach_who_uses_them() {
     let signalling = rooms.signalling;
     assert_eq!(signalling.data, signal::Rate { burst: 28, per_second: 7 });
     assert_eq!((signalling.blobs_size, signalling.update_batch, signalling.smooth_intervals), (10, 99, 4));
+    assert!(signalling.redundant_audio && signalling.regression_below == 0);
     assert!(!signalling.data_tracks && !signalling.blobs && !settings.engine.internal_candidates);
     let router = settings.engine.router;
     let millis =

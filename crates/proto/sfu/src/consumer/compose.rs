@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use rtp::{Fields, Form, Pt, Ssrc, Writer};
 
+use crate::consumer::redundancy::{self, Content};
 use crate::consumer::route::{Redundancy, Route};
 use crate::consumer::sent::Stamp;
 use crate::packet::{Carried, Meta};
@@ -18,7 +19,7 @@ const HEADROOM: usize = 12 + 4 + 20 + 16 + 3 + 2 + 3 + 2 + 4 + 1;
 
 /// Room that composing a packet may need, without what sealing adds.
 pub(crate) fn room_for(meta: &Meta) -> usize {
-    HEADROOM + meta.weight() as usize
+    HEADROOM + redundancy::ROOM + meta.weight() as usize
 }
 
 /// A retransmission's own numbers, RFC 4588 section 4.
@@ -53,13 +54,8 @@ pub(crate) struct Composed {
 impl Route {
     /// Composes a packet at the front of `buf`. `None` if it does not fit or the subscriber has no payload
     /// type for it.
-    pub(crate) fn compose(
-        &self,
-        what: &What,
-        meta: &Meta,
-        packet: &[u8],
-        buf: &mut [u8],
-    ) -> Option<Composed> {
+    pub(crate) fn compose(&self, what: &What, content: &Content<'_>, buf: &mut [u8]) -> Option<Composed> {
+        let Content { meta, packet, .. } = *content;
         let target = self.target(meta.codec)?;
         let numbers = &what.stamp.numbers;
         let mut fields = Fields {
@@ -74,11 +70,15 @@ impl Route {
         }
         let mut writer = Writer::new(buf, &fields, if what.blank { self.form } else { self.form_for(meta) })?;
         let transport_seq = self.write_elements(&mut writer, what, meta, packet);
-        let mut payload = meta.payload.of(packet);
+        let mut payload = content.payload();
         if what.blank {
             payload = &[];
+        } else if let Redundancy::Make { inner } = target.red {
+            let header_len = writer.finish()?;
+            let payload_len = content.write_redundant(inner, buf.get_mut(header_len..)?)?;
+            return Some(Composed { header_len, len: header_len + payload_len, payload_len, transport_seq });
         } else if target.red == Redundancy::Primary {
-            payload = primary(payload)?;
+            payload = redundancy::primary(payload)?;
         }
         let (header_len, mut len) = match &what.rtx {
             Some(_) => writer.rtx_payload(numbers.seq as u16, payload)?,
@@ -132,9 +132,4 @@ impl Route {
         }
         transport_seq
     }
-}
-
-/// The newest block of redundant audio, RFC 2198.
-fn primary(payload: &[u8]) -> Option<&[u8]> {
-    codec::red::Blocks::parse(payload).ok()?.primary().map(|block| block.data)
 }

@@ -6,6 +6,7 @@
 
 mod compose;
 mod feedback;
+mod redundancy;
 mod resend;
 pub(crate) mod rewrite;
 mod route;
@@ -26,6 +27,7 @@ use crate::producer::{Arrival, Producer, Track};
 use crate::{Outbox, link::Mapping};
 use compose::What;
 use feedback::Feedback;
+use redundancy::Content;
 use rewrite::{Numbers, Rewrite};
 use route::Route;
 pub(crate) use route::plain;
@@ -131,6 +133,11 @@ impl Consumer {
         self.streams = None;
     }
 
+    /// How many times each payload goes out.
+    pub(crate) fn copies(&self) -> u64 {
+        self.route.copies()
+    }
+
     /// What the subscriber asks for.
     pub(crate) fn wish(&self) -> Wish {
         self.wish
@@ -209,6 +216,7 @@ impl Consumer {
             egress.counters.drops.evicted += 1;
             return;
         };
+        let content = Content { meta, packet, ring };
         if self.route.target(meta.codec).is_none() {
             egress.counters.drops.unknown_pt += 1;
             return;
@@ -217,22 +225,23 @@ impl Consumer {
             Choice::Ignore => {}
             Choice::Skip => {
                 if let Some(numbers) = self.rewrite.skip(encoding, meta) {
-                    self.send_new(Source::Blank, meta, packet, numbers, false, egress);
+                    self.send_new(Source::Blank, &content, numbers, false, egress);
                 }
             }
             Choice::Begin { end } => {
                 self.join(encoding, meta, producer);
-                self.place(encoding, meta, packet, end, egress);
+                self.place(encoding, &content, end, egress);
             }
-            Choice::Forward { end } => self.place(encoding, meta, packet, end, egress),
+            Choice::Forward { end } => self.place(encoding, &content, end, egress),
         }
     }
 
-    fn place(&mut self, encoding: u8, meta: &Meta, packet: &[u8], end: bool, egress: &mut Egress<'_>) {
+    fn place(&mut self, encoding: u8, content: &Content<'_>, end: bool, egress: &mut Egress<'_>) {
+        let meta = content.meta;
         match self.rewrite.place(encoding, meta) {
             Some(numbers) => {
                 let source = Source::Packet { encoding, epoch: meta.epoch, seq: meta.seq as u32 };
-                self.send_new(source, meta, packet, numbers, end, egress);
+                self.send_new(source, content, numbers, end, egress);
             }
             None => egress.counters.drops.late += 1,
         }
@@ -276,8 +285,7 @@ impl Consumer {
     fn send_new(
         &mut self,
         source: Source,
-        meta: &Meta,
-        packet: &[u8],
+        content: &Content<'_>,
         numbers: Numbers,
         marker: bool,
         egress: &mut Egress<'_>,
@@ -285,30 +293,24 @@ impl Consumer {
         let abs_send_time = egress.abs_send_time;
         let stamp = Stamp { numbers, marker, transport_seq: 0, abs_send_time };
         let what = What { stamp, rtx: None, blank: source == Source::Blank, repeat: false };
-        if let Some((transport_seq, payload_len)) = self.send(&what, meta, packet, egress) {
+        if let Some((transport_seq, payload_len)) = self.send(&what, content, egress) {
             self.feedback.count(payload_len);
             let stamp = Stamp { transport_seq, ..stamp };
-            self.log.record(&Sent { source, codec: meta.codec, stamp, at: egress.now.mono });
+            self.log.record(&Sent { source, codec: content.meta.codec, stamp, at: egress.now.mono });
         }
     }
 
     /// Composes, lets pass and seals into the outbox. The transport-wide number and the payload's length
     /// if it went.
-    fn send(
-        &mut self,
-        what: &What,
-        meta: &Meta,
-        packet: &[u8],
-        egress: &mut Egress<'_>,
-    ) -> Option<(u16, usize)> {
+    fn send(&mut self, what: &What, content: &Content<'_>, egress: &mut Egress<'_>) -> Option<(u16, usize)> {
         let Some(streams) = self.open_streams(egress.outbound) else {
             egress.counters.drops.not_sealed += 1;
             return None;
         };
         let stream = if what.rtx.is_some() { streams.rtx? } else { streams.media };
         let overhead = egress.outbound.profile().rtp_overhead();
-        let buf = egress.outbox.room(compose::room_for(meta) + overhead);
-        let composed = self.route.compose(what, meta, packet, buf)?;
+        let buf = egress.outbox.room(compose::room_for(content.meta) + overhead);
+        let composed = self.route.compose(what, content, buf)?;
         let mut transport_seq = what.stamp.transport_seq;
         if let Some(place) = composed.transport_seq.and_then(|range| buf.get_mut(range)) {
             if !what.repeat {

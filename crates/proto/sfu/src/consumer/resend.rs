@@ -7,6 +7,7 @@
 
 use crate::bandwidth::Budget;
 use crate::consumer::compose::{Rtx, What};
+use crate::consumer::redundancy::Content;
 use crate::consumer::sent::{Source, Stamp};
 use crate::consumer::{Consumer, Egress};
 use crate::packet::Meta;
@@ -26,20 +27,19 @@ impl Consumer {
             self.send_missed(seq, producer, egress);
             return;
         };
+        let blank = Meta::blank(egress.now.mono, codec);
         let found = match source {
-            Source::Packet { encoding, epoch, seq } => {
-                find(producer, encoding, epoch, seq).map(|(m, p)| (*m, p))
-            }
-            Source::Blank => Some((Meta::blank(egress.now.mono, codec), &[][..])),
+            Source::Packet { encoding, epoch, seq } => find(producer, encoding, epoch, seq),
+            Source::Blank => Some(Content { meta: &blank, packet: &[], ring: None }),
         };
-        let Some((meta, packet)) = found else {
+        let Some(content) = found else {
             egress.counters.repair.not_cached += 1;
             return;
         };
         if !self.log.may_go(seq, egress.now.mono, self.feedback.round_trip()) {
             return;
         }
-        if !budget.may_repair(egress.now.mono, packet.len()) {
+        if !budget.may_repair(egress.now.mono, content.packet.len()) {
             egress.counters.repair.no_room += 1;
             return;
         }
@@ -48,7 +48,7 @@ impl Consumer {
             egress.counters.repair.not_cached += 1;
             return;
         };
-        if self.send(&what, &meta, packet, egress).is_some() {
+        if self.send(&what, &content, egress).is_some() {
             egress.counters.repair.resent += 1;
         }
     }
@@ -72,11 +72,11 @@ impl Consumer {
     fn send_missed(&mut self, seq: u64, producer: &Producer, egress: &mut Egress<'_>) {
         let source = self.rewrite.source(seq).filter(|_| self.rewrite.is_recent(seq, self.log.len()));
         let found = source.and_then(|(encoding, epoch, seq)| {
-            find(producer, encoding, epoch, seq as u32).map(|(meta, packet)| (encoding, meta, packet))
+            find(producer, encoding, epoch, seq as u32).map(|content| (encoding, content))
         });
         match found {
-            Some((encoding, meta, packet)) if !meta.payload.is_empty() => {
-                self.place(encoding, meta, packet, meta.marker, egress);
+            Some((encoding, content)) if !content.payload().is_empty() => {
+                self.place(encoding, &content, content.meta.marker, egress);
                 egress.counters.repair.resent += 1;
             }
             _ => egress.counters.repair.not_cached += 1,
@@ -84,7 +84,8 @@ impl Consumer {
     }
 }
 
-fn find(producer: &Producer, encoding: u8, epoch: u16, seq: u32) -> Option<(&Meta, &[u8])> {
+fn find(producer: &Producer, encoding: u8, epoch: u16, seq: u32) -> Option<Content<'_>> {
     let ring = &producer.encodings.get(usize::from(encoding))?.ring;
-    ring.get(ring.find_low(seq)?).filter(|(meta, _)| meta.epoch == epoch)
+    let (meta, packet) = ring.get(ring.find_low(seq)?).filter(|(meta, _)| meta.epoch == epoch)?;
+    Some(Content { meta, packet, ring: Some(ring) })
 }

@@ -5,6 +5,7 @@ use rtp::ext::PlayoutDelay;
 use rtp::{Form, Mid, Pt, Ssrc, Writer};
 
 use crate::api::{CodecParams, ConsumerParams, ExtensionIds};
+use crate::consumer::redundancy::REPEATS;
 
 /// How packets of one of the publisher's codecs go to the subscriber.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub(crate) enum Redundancy {
     Renumber { from: Pt, to: Pt },
     /// The subscriber knows the plain codec only: the newest block is sent.
     Primary,
+    /// It comes without, and the subscriber has agreed on it: it is made here. What is inside is numbered so.
+    Make { inner: Pt },
 }
 
 /// One subscriber's terms.
@@ -85,6 +88,12 @@ impl Route {
         self.targets.get(usize::from(codec)).copied().flatten()
     }
 
+    /// How many times each payload goes out.
+    pub(crate) fn copies(&self) -> u64 {
+        let makes = |target: &Target| matches!(target.red, Redundancy::Make { .. });
+        if self.targets.iter().flatten().any(makes) { 1 + REPEATS as u64 } else { 1 }
+    }
+
     /// Whether retransmissions are packets of their own.
     pub(crate) fn has_rtx(&self) -> bool {
         self.rtx_ssrc.is_some() && self.codecs.iter().any(|c| c.rtx.is_some())
@@ -97,7 +106,14 @@ fn target_for(theirs: &CodecParams, all_theirs: &[CodecParams], ours: &[CodecPar
     let best = best.rev().max_by_key(|c| likeness(theirs, c)).filter(|c| likeness(theirs, c) > 0);
     let target = |c: &CodecParams, red| Target { pt: c.pt, rtx: c.rtx, nack: c.nack, red };
     if theirs.codec != Codec::Red {
-        return best.map(|c| target(c, Redundancy::Keep));
+        let plain = best?;
+        let bare = theirs.codec == Codec::Opus && first(all_theirs, Codec::Red).is_none();
+        let Some(red) = first(ours, Codec::Red).filter(|_| bare) else {
+            return Some(target(plain, Redundancy::Keep));
+        };
+        // What is lost comes with the next ones. Asked for again it would have to be the same byte for byte, but of
+        // what stood before it something may have come or gone since.
+        return Some(Target { nack: false, ..target(red, Redundancy::Make { inner: plain.pt }) });
     }
     let inner = plain(ours)?;
     let Some(best) = best else { return Some(target(inner, Redundancy::Primary)) };
@@ -109,7 +125,11 @@ fn target_for(theirs: &CodecParams, all_theirs: &[CodecParams], ours: &[CodecPar
 
 /// What is inside redundant audio.
 pub(crate) fn plain(codecs: &[CodecParams]) -> Option<&CodecParams> {
-    codecs.iter().find(|c| c.codec == Codec::Opus)
+    first(codecs, Codec::Opus)
+}
+
+fn first(codecs: &[CodecParams], codec: Codec) -> Option<&CodecParams> {
+    codecs.iter().find(|c| c.codec == codec)
 }
 
 /// How well two entries of one codec fit; 0 is not at all.
@@ -187,6 +207,25 @@ mod tests {
         assert_eq!(to(&[codec(Codec::Red, 64, ""), codec(Codec::Opus, 96, "")]), Some((Pt(64), renumber)));
         // Redundancy of something that the subscriber does not know.
         assert_eq!(to(&[codec(Codec::Red, 64, "")]), None);
+    }
+
+    #[test]
+    fn redundant_audio_is_made_for_who_agreed_on_it_where_none_comes() {
+        let (red, opus, pcmu) =
+            (codec(Codec::Red, 64, ""), codec(Codec::Opus, 96, ""), codec(Codec::Pcmu, 0, ""));
+        let of = |theirs: &[CodecParams], ours: &[CodecParams]| {
+            target_for(&theirs[0], theirs, ours).map(|t| (t.pt, t.red, t.nack))
+        };
+        let theirs = codec(Codec::Opus, 111, "");
+        let ours = [red.clone(), opus.clone(), pcmu.clone()];
+        let made = Some((Pt(64), Redundancy::Make { inner: Pt(96) }, false));
+        assert_eq!(of(std::slice::from_ref(&theirs), &ours), made);
+        let kept = |pt| Some((Pt(pt), Redundancy::Keep, true));
+        assert_eq!(of(std::slice::from_ref(&theirs), std::slice::from_ref(&opus)), kept(96));
+        // Who sends it itself now and then knows when not to.
+        assert_eq!(of(&[theirs.clone(), codec(Codec::Red, 63, "")], &ours), kept(96));
+        assert_eq!(of(&[pcmu], &ours), kept(0));
+        assert_eq!(of(&[theirs], &[red]), None);
     }
 
     #[test]

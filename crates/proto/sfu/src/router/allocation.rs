@@ -43,7 +43,8 @@ impl Router {
             if producer.track.is_video() && !consumer.wish().paused {
                 ladders.push(ladder(*key, consumer, producer));
             } else if !producer.track.is_video() {
-                other += producer.encodings.iter().map(|e| e.rates.up_to(0).0).sum::<u64>();
+                let plain: u64 = producer.encodings.iter().map(|e| e.rates.up_to(0).0).sum();
+                other += plain * consumer.copies();
             }
         }
         let Some(budget) = budget else {

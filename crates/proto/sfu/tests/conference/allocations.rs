@@ -15,9 +15,11 @@ use crate::world::World;
 const WARM_UP: u64 = 12;
 const MEASURED: u64 = 6;
 
-/// A camera in three layers and a microphone with redundant audio, and what loses some of their packets.
+/// A camera in three layers and a microphone, and what loses some of their packets.
 struct Publisher {
     client: usize,
+    /// Its audio is redundant; otherwise that is made of it.
+    redundant: bool,
     layers: [Camera; 3],
     sound: u16,
     sent: u64,
@@ -26,7 +28,7 @@ struct Publisher {
 }
 
 impl Publisher {
-    fn new(client: usize) -> Self {
+    fn new(client: usize, redundant: bool) -> Self {
         let base = client as u32 * 100;
         let layer = |n: u32, rid| Camera {
             packets: 1 + 2 * n as usize,
@@ -36,6 +38,7 @@ impl Publisher {
         };
         Self {
             client,
+            redundant,
             layers: [layer(0, "q"), layer(1, "h"), layer(2, "f")],
             sound: 0,
             sent: 0,
@@ -58,18 +61,19 @@ impl Publisher {
         }
     }
 
-    /// 20 ms of Opus with its predecessor.
+    /// 20 ms of Opus, with its predecessor or without.
     fn sound(&mut self, w: &mut World) {
-        let payload = [&[0x80 | OPUS, 0x0f, 0x00, 60, OPUS][..], &[7; 120]].concat();
+        let both = [&[0x80 | OPUS, 0x0f, 0x00, 60, OPUS][..], &[7; 120]].concat();
+        let (pt, payload) = if self.redundant { (RED, &both[..]) } else { (OPUS, &[7; 60][..]) };
         let extensions: &[(Option<u8>, &[u8])] = &[(IDS.mid, b"a"), (IDS.audio_level, &[0x80 | 20])];
         let packet = Packet {
             ssrc: self.client as u32 * 100 + 5,
-            pt: 63,
+            pt,
             seq: self.sound,
             timestamp: u32::from(self.sound) * 960,
             marker: false,
             extensions,
-            payload: &payload,
+            payload,
         };
         self.sound = self.sound.wrapping_add(1);
         if self.sound % 37 != 36 {
@@ -152,7 +156,7 @@ fn forwarding_repairing_and_reporting_allocate_nothing() {
     // The layer that each subscriber takes, whether it knows RTX, and where it is at home.
     let wants = [(2, true, 0), (2, false, 0), (0, true, 0), (2, true, 1), (1, false, 1)];
     let subscribers = wants.map(|(_, _, worker)| w.join(worker));
-    let red = CodecParams { codec: codec::Kind::Red, ..audio_codec(63) };
+    let red = CodecParams { codec: codec::Kind::Red, ..audio_codec(RED) };
     for (n, publisher) in publishers.into_iter().enumerate() {
         let mut video = video_params(&["q", "h", "f"]);
         // One of them has no transport-wide feedback: it is told by REMB.
@@ -160,7 +164,9 @@ fn forwarding_repairing_and_reporting_allocate_nothing() {
         video.transport_cc = n == 0;
         let mut audio = audio_params();
         audio.transport_cc = n == 0;
-        audio.codecs.insert(0, red.clone());
+        if n == 0 {
+            audio.codecs.insert(0, red.clone());
+        }
         let video = w.publish(publisher, 1, video);
         let audio = w.publish(publisher, 2, audio);
         for (at, (spatial, rtx, _)) in wants.into_iter().enumerate() {
@@ -179,7 +185,7 @@ fn forwarding_repairing_and_reporting_allocate_nothing() {
     }
     w.run(50);
     w.rest = true;
-    let mut sources = publishers.map(Publisher::new);
+    let mut sources = [Publisher::new(publishers[0], true), Publisher::new(publishers[1], false)];
     let mut rembs = 0;
     let mut before = (0, w.counters(0), w.counters(1));
     for second in 0..WARM_UP + MEASURED {

@@ -237,7 +237,7 @@ fn fragments_of_h264_keep_their_headers_and_every_byte_also_when_sent_again() {
 fn redundant_audio_reaches_who_knows_it_and_its_newest_block_who_does_not() {
     let mut w = World::new(1);
     let (alice, bob, carol) = (w.join(0), w.join(0), w.join(0));
-    let red = CodecParams { codec: Codec::Red, fmtp: String::new(), ..audio_codec(63) };
+    let red = CodecParams { codec: Codec::Red, fmtp: String::new(), ..audio_codec(RED) };
     let mut params = audio_params();
     params.codecs.insert(0, red.clone());
     let producer = w.publish(alice, 1, params);
@@ -249,7 +249,7 @@ fn redundant_audio_reaches_who_knows_it_and_its_newest_block_who_does_not() {
     let payload = [0x80 | 111, 0x0f, 0x00, 0x03, 111, 1, 1, 1, 2, 2, 2, 2];
     let extensions: &[(Option<u8>, &[u8])] = &[(IDS.mid, b"a")];
     let packet =
-        Packet { ssrc: 13, pt: 63, seq: 1, timestamp: 0, marker: false, extensions, payload: &payload };
+        Packet { ssrc: 13, pt: RED, seq: 1, timestamp: 0, marker: false, extensions, payload: &payload };
     let packet = w.clients[alice].rtp(packet);
     w.up(alice, packet);
     w.run(5);
@@ -265,11 +265,11 @@ fn two_blocks(pt: u8, newest: &[u8]) -> Vec<u8> {
 
 /// A publisher of redundant audio with Opus as 111 and RED as 63, and what sends it.
 fn redundant(w: &mut World, alice: usize) -> (sfu::ProducerId, Sender) {
-    let red = CodecParams { codec: Codec::Red, fmtp: String::new(), ..audio_codec(63) };
+    let red = CodecParams { codec: Codec::Red, fmtp: String::new(), ..audio_codec(RED) };
     let mut params = audio_params();
     params.codecs.insert(0, red);
     params.mid = rtp::Label::new("v");
-    (w.publish(alice, 1, params), Sender { client: alice, pt: 63, seq: 100 })
+    (w.publish(alice, 1, params), Sender { client: alice, pt: RED, seq: 100 })
 }
 
 #[test]
@@ -299,6 +299,51 @@ fn blocks_get_the_subscribers_payload_types_again_and_again() {
     w.up(bob, nack);
     w.run(20);
     assert_eq!(w.clients[bob].replayed, [got[1].datagram.clone()]);
+}
+
+#[test]
+fn plain_audio_is_made_redundant_for_who_agreed_on_it_and_mends_what_is_lost_without_being_asked() {
+    let mut w = World::new(2);
+    let (alice, bob, carol) = (w.join(0), w.join(0), w.join(1));
+    let mut params = audio_params();
+    params.mid = rtp::Label::new("v");
+    let producer = w.publish(alice, 1, params);
+    w.subscribe(bob, 1, producer, take_audio(5000));
+    let mut both = take_audio(6000);
+    both.codecs.insert(0, CodecParams { codec: Codec::Red, ..audio_codec(62) });
+    w.subscribe(carol, 2, producer, both);
+    w.run(20);
+    let mut sender = Sender { client: alice, pt: OPUS, seq: 100 };
+    for n in 0..6u8 {
+        if n == 3 {
+            // Never comes.
+            sender.seq += 1;
+            continue;
+        }
+        sender.send(&mut w, u32::from(n) * 960, false, &[], &[n; 3]);
+        w.run(20);
+    }
+    let plain: Vec<_> = w.clients[bob].of(5000).iter().map(|g| g.payload().to_vec()).collect();
+    assert_eq!(plain, [0, 1, 2, 4, 5].map(|n| vec![n; 3]));
+    let got = w.clients[carol].of(6000);
+    let blocks = |g: &Got| -> Vec<_> {
+        let blocks = codec::red::Blocks::parse(g.payload()).unwrap();
+        blocks.map(|b| (b.pt, b.timestamp_offset, b.data[0])).collect()
+    };
+    assert!(got.iter().all(|g| g.header.pt == Pt(62)));
+    assert_eq!(numbers(&got), [0, 1, 2, 4, 5]);
+    assert_eq!(blocks(&got[0]), [(109, 0, 0)]);
+    assert_eq!(blocks(&got[2]), [(109, 1920, 0), (109, 960, 1), (109, 0, 2)]);
+    assert_eq!(blocks(&got[3]), [(109, 1920, 2), (109, 0, 4)]);
+    assert_eq!(blocks(&got[4]), [(109, 960, 4), (109, 0, 5)]);
+    // Asked for, a packet is not sent again: what it brought has come with the next two.
+    let seq = got[2].header.seq;
+    let nack = w.clients[carol].rtcp(|b| {
+        b.nack(Ssrc(1), Ssrc(6000), &[seq]).unwrap();
+    });
+    w.up(carol, nack);
+    w.run(50);
+    assert_eq!((w.clients[carol].replayed.len(), w.clients[carol].of(6000).len()), (0, got.len()));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::world::World;
 pub(crate) const VP8: u8 = 96;
 pub(crate) const VP8_RTX: u8 = 97;
 pub(crate) const OPUS: u8 = 111;
+pub(crate) const RED: u8 = 63;
 
 pub(crate) fn wish(max_spatial: u8) -> Wish {
     Wish { paused: false, max_spatial, max_temporal: 7, priority: 0 }

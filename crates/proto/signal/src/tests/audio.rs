@@ -152,6 +152,48 @@ fn it_is_not_taken_where_it_is_switched_off_or_before_the_track_is_known() {
 }
 
 #[test]
+fn of_plain_opus_it_is_made_for_who_knows_it_where_that_is_switched_on() {
+    let made = || {
+        let mut config = config();
+        config.limits.redundant_audio = true;
+        World::new(config)
+    };
+    // A publisher that knows nothing of it.
+    let mut offer = parse(CHROMIUM_PUBLISHER);
+    offer.sections[0].rtp.payloads.retain(|p| !p.is("red"));
+    let plain = offer.to_string();
+    let (red, opus) = ((Kind::Red, Pt(63)), (Kind::Opus, Pt(111)));
+    for (mut world, sent) in [(World::new(config()), vec![opus]), (made(), vec![red, opus])] {
+        told_to_send(&mut world, microphone(), &plain);
+        assert_eq!(mime(&world, "alice"), "audio/opus");
+        let codecs = &world.producers.values().next().unwrap().codecs;
+        assert!(codecs.iter().all(|c| c.codec != Kind::Red), "none comes");
+        assert_eq!(subscribed(&mut world, |_| {}), sent);
+    }
+    let mut world = made();
+    told_to_send(&mut world, microphone(), &plain);
+    assert_eq!(subscribed_single(&mut world, CHROMIUM_V1), [red, opus]);
+    let mut world = made();
+    told_to_send(&mut world, microphone(), &plain);
+    assert_eq!(subscribed_single(&mut world, FIREFOX_V1), [(Kind::Opus, Pt(109))]);
+    // Not of what is encrypted, nor against the publisher's will, nor where there is to be none at all.
+    let disabled = proto::AddTrackRequest { disable_red: true, ..microphone() };
+    let encrypted =
+        proto::AddTrackRequest { encryption: proto::encryption::Type::Gcm.into(), ..microphone() };
+    for add in [disabled, encrypted] {
+        let mut world = made();
+        told_to_send(&mut world, add, CHROMIUM_PUBLISHER);
+        assert_eq!(subscribed(&mut world, |_| {}), [opus]);
+    }
+    let mut off = config();
+    off.limits.redundant_audio = true;
+    off.codecs.retain(|c| *c != Kind::Red);
+    let mut world = World::new(off);
+    told_to_send(&mut world, microphone(), &plain);
+    assert_eq!(subscribed(&mut world, |_| {}), [opus]);
+}
+
+#[test]
 fn redundancy_of_anything_but_opus_is_refused() {
     for fmtp in ["a=fmtp:63 111/0\r\n", "a=fmtp:63 0/0\r\n", "a=fmtp:63 111/\r\n", "a=fmtp:63 x\r\n", ""] {
         let sdp = CHROMIUM_PUBLISHER.replace("\r\n", "\n").replace('\n', "\r\n");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use codec::Kind;
 use livekit_protocol as proto;
+use proto::BackupCodecPolicy as Policy;
 use proto::signal_request::Message as Ask;
 use proto::signal_response::Message;
 
@@ -16,9 +17,10 @@ fn codec(name: &str, cid: &str) -> proto::SimulcastCodec {
     proto::SimulcastCodec { codec: name.into(), cid: cid.into(), ..Default::default() }
 }
 
-/// A publisher of VP9 that could send VP8 as well; the track's id.
+/// A publisher of VP9 that could send VP8 as well, beside it; the track's id.
 fn publisher(world: &mut World, second: Option<&str>) -> (SessionId, String) {
     let mut add = camera();
+    add.set_backup_codec_policy(Policy::Simulcast);
     add.simulcast_codecs = vec![codec("vp9", VIDEO_CID)];
     add.simulcast_codecs.extend(second.map(|name| codec(name, "")));
     publisher_of(world, add, CHROMIUM_PUBLISHER)
@@ -242,43 +244,74 @@ fn a_publisher_of_h265_is_asked_for_vp8_by_who_lacks_it() {
 }
 
 #[test]
-fn a_publisher_that_wants_one_codec_alone_has_everybody_moved_to_the_second() {
+fn a_publisher_that_wants_one_codec_alone_has_everybody_moved_to_the_second_and_one_that_would_like_to_in_small_rooms()
+ {
+    // With so many participants where the second codec comes: alice, bob, carol and dave.
+    for (policy, below, moved) in [
+        (Policy::Regression, 1, true),
+        (Policy::PreferRegression, 5, true),
+        (Policy::PreferRegression, 0, true),
+        (Policy::PreferRegression, 4, false),
+        (Policy::Simulcast, 0, false),
+    ] {
+        let mut config = config();
+        config.limits.regression_below = below;
+        let mut world = World::new(config);
+        let mut add = camera();
+        add.simulcast_codecs = vec![codec("vp9", VIDEO_CID), codec("vp8", "")];
+        add.set_backup_codec_policy(policy);
+        let (alice, sid) = publisher_of(&mut world, add, CHROMIUM_PUBLISHER);
+        // Of either kind of connection, with the first codec.
+        let carol = join_single(&mut world, "carol", CHROMIUM_V1);
+        let dave = world.join("dave", Mode::Dual);
+        let answer_all = |world: &mut World, dave| {
+            for _ in 0..4 {
+                for offer in world.hear(dave).iter().filter_map(an_offer) {
+                    world.ask(dave, Ask::Answer(answer_to(&offer)));
+                }
+                world.pass(Duration::from_millis(200));
+            }
+        };
+        answer_all(&mut world, dave);
+        world.connect("dave");
+        assert_eq!(sent(&world), [Kind::Vp9, Kind::Vp9]);
+        world.hear(alice);
+        let bob = join_single(&mut world, "bob", &without_vp9());
+        // Until the second is there, the first goes on.
+        assert_eq!((told(&mut world, alice), sent(&world).len()), (both(true, true), 2));
+
+        publish_second(&mut world, alice, &sid, 2, false);
+        let (then, others) = if moved { (both(false, true), Kind::Vp8) } else { (None, Kind::Vp9) };
+        assert_eq!(told(&mut world, alice), then, "{policy:?} below {below}");
+        for (id, who, sdp) in
+            [(2, bob, without_vp9()), (2, carol, CHROMIUM_V1.into()), (3, carol, CHROMIUM_V1.into())]
+        {
+            world.pass(Duration::from_millis(200));
+            world.ask(who, Ask::Offer(description("offer", sdp, id)));
+        }
+        answer_all(&mut world, dave);
+        assert_eq!(sent(&world), [Kind::Vp8, others, others], "{policy:?} below {below}");
+        // Who comes now is given what the others have.
+        join_single(&mut world, "erin", CHROMIUM_V1);
+        assert_eq!(sent(&world), [Kind::Vp8, others, others, others], "{policy:?} below {below}");
+        assert_eq!(told(&mut world, alice), both(!moved, true));
+    }
+}
+
+#[test]
+fn what_has_taken_the_firsts_place_keeps_it_though_the_room_grows_and_empties() {
     let mut world = World::new(config());
     let mut add = camera();
     add.simulcast_codecs = vec![codec("vp9", VIDEO_CID), codec("vp8", "")];
-    add.set_backup_codec_policy(proto::BackupCodecPolicy::Regression);
     let (alice, sid) = publisher_of(&mut world, add, CHROMIUM_PUBLISHER);
-    // Of either kind of connection, with the first codec.
-    let carol = join_single(&mut world, "carol", CHROMIUM_V1);
-    let dave = world.join("dave", Mode::Dual);
-    let answer_all = |world: &mut World, dave| {
-        for _ in 0..4 {
-            for offer in world.hear(dave).iter().filter_map(an_offer) {
-                world.ask(dave, Ask::Answer(answer_to(&offer)));
-            }
-            world.pass(Duration::from_millis(200));
-        }
-    };
-    answer_all(&mut world, dave);
-    world.connect("dave");
-    assert_eq!(sent(&world), [Kind::Vp9, Kind::Vp9]);
-    world.hear(alice);
     let bob = join_single(&mut world, "bob", &without_vp9());
-    // Until the second is there, the first goes on.
-    assert_eq!((told(&mut world, alice), sent(&world).len()), (both(true, true), 2));
-
     publish_second(&mut world, alice, &sid, 2, false);
-    assert_eq!(told(&mut world, alice), both(false, true));
-    for (id, who, sdp) in
-        [(2, bob, without_vp9()), (2, carol, CHROMIUM_V1.into()), (3, carol, CHROMIUM_V1.into())]
-    {
-        world.pass(Duration::from_millis(200));
-        world.ask(who, Ask::Offer(description("offer", sdp, id)));
+    world.pass(Duration::from_millis(200));
+    world.ask(bob, Ask::Offer(description("offer", without_vp9(), 2)));
+    assert_eq!(sent(&world), [Kind::Vp8]);
+    world.ask(bob, Ask::Leave(Default::default()));
+    for n in 0..6 {
+        join_single(&mut world, &format!("viewer-{n}"), CHROMIUM_V1);
     }
-    answer_all(&mut world, dave);
-    assert_eq!(sent(&world), [Kind::Vp8, Kind::Vp8, Kind::Vp8]);
-    // Who comes now is given the second too.
-    join_single(&mut world, "erin", CHROMIUM_V1);
-    assert_eq!(sent(&world), [Kind::Vp8; 4]);
-    assert_eq!(told(&mut world, alice), both(false, true));
+    assert_eq!(sent(&world), [Kind::Vp8; 6]);
 }
