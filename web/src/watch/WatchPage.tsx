@@ -110,12 +110,14 @@ function Cover({ status, way, onRetry }: { status: Status; way: Way | undefined;
   }
 }
 
+const STATES = { playing: "Live", stalled: "Live", connecting: "Connecting", waiting: "Not live", failed: "Off air" } as const;
+
 function Badge({ status, onEdge }: { status: Status; onEdge: () => void }) {
   const live = plays(status);
   return (
     <button type="button" className="watch-badge" data-live={live} disabled={!live} onClick={onEdge} title="Go to the live edge">
       <i aria-hidden />
-      {live ? "Live" : status.at === "waiting" ? "Not live" : "Off air"}
+      {STATES[status.at]}
     </button>
   );
 }
