@@ -97,12 +97,15 @@ mod tests {
         assert_eq!((first.key, second.key), (true, false));
     }
 
+    /// The beginning of a payload, its dependency descriptor, and the temporal layers that it is of and opens.
+    type Said = (&'static [u8], &'static [u8], (u8, u8));
+
     #[test]
     fn layers_in_time_of_vp8_are_read_where_chromium_says_them() {
         // Chromium 156, a canvas at 20 Hz published by livekit-client 2.23 as VP8 in simulcast, the layer of 640x360 from
         // its first key frame on: the beginning of each frame's first packet, and its dependency descriptor. The payload
         // descriptor is its first byte alone.
-        let frames: [(&[u8], &[u8], (u8, u8)); 9] = [
+        let frames: [Said; 9] = [
             (
                 &[0x10, 0xf0, 0x34, 0x00, 0x9d, 0x01, 0x2a, 0x80, 0x02, 0x68, 0x01],
                 &[
