@@ -40,6 +40,12 @@ pub(crate) fn request(path: &str, authority: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: millrace-load\r\n\r\n")
 }
 
+/// A request for an answer without end, which ends with its connection: in HTTP/1.1 a server may send it in chunks
+/// (RFC 9112 section 7.1).
+pub(crate) fn endless(path: &str, authority: &str) -> String {
+    format!("GET {path} HTTP/1.0\r\nHost: {authority}\r\nUser-Agent: millrace-load\r\n\r\n")
+}
+
 /// A request that becomes a WebSocket (RFC 6455 section 4.1); what the key says back is not looked at.
 pub(crate) fn upgrade(path: &str, authority: &str) -> String {
     format!(

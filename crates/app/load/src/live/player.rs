@@ -62,7 +62,7 @@ impl Player {
             Way::Flv | Way::WsFlv => {
                 let path = address.path(stream, ".flv");
                 let is_plain = way == Way::Flv;
-                let request = if is_plain { http::request } else { http::upgrade };
+                let request = if is_plain { http::endless } else { http::upgrade };
                 waiting = request(&path, &address.authority).into_bytes();
                 let messages = (!is_plain).then(Messages::default);
                 Wire::Flv(Box::new(Flv { head: Some(Vec::new()), messages, demuxer: Demuxer::default() }))
