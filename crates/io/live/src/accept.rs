@@ -15,8 +15,8 @@ use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use crate::Desk;
-use crate::fan::Socket;
 use crate::gate::Pass;
+use crate::socket::Socket;
 
 /// For TLS to be agreed on.
 const TLS_LIMIT: Duration = Duration::from_secs(10);
@@ -28,7 +28,7 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 /// A connection that was accepted.
 #[derive(Debug)]
 pub(crate) struct Arrival {
-    pub(crate) socket: Box<dyn Socket>,
+    pub(crate) socket: Socket,
     pub(crate) from: SocketAddr,
     pub(crate) pass: Pass,
     /// The far end chose HTTP/2 when TLS was agreed on (RFC 7301).
@@ -87,17 +87,17 @@ pub(crate) async fn accept<F, E>(
 }
 
 /// Whether HTTP/2 was chosen is told beside the socket.
-async fn open(socket: TcpStream, tls: Option<TlsAcceptor>) -> io::Result<(Box<dyn Socket>, bool)> {
+async fn open(socket: TcpStream, tls: Option<TlsAcceptor>) -> io::Result<(Socket, bool)> {
     // Frames are written whole, and late is worse than small.
     let _ = socket.set_nodelay(true);
     let _ = SockRef::from(&socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
-    let Some(tls) = tls else { return Ok((Box::new(socket), false)) };
+    let Some(tls) = tls else { return Ok((Socket::Plain(socket), false)) };
     let Ok(accepted) = tokio::time::timeout(TLS_LIMIT, tls.accept(socket)).await else {
         return Err(io::ErrorKind::TimedOut.into());
     };
     let socket = accepted?;
     let is_h2 = socket.get_ref().1.alpn_protocol() == Some(b"h2");
-    Ok((Box::new(socket), is_h2))
+    Ok((Socket::other(socket), is_h2))
 }
 
 #[cfg(test)]

@@ -23,7 +23,6 @@ use tokio::time::Instant;
 
 use crate::forms::Forms;
 
-pub(crate) use line::Socket;
 pub(crate) use seat::{Form, Seat};
 pub(crate) use websocket::message;
 
@@ -34,8 +33,8 @@ const TICK: Duration = Duration::from_millis(250);
 const HEAR: Duration = Duration::from_millis(100);
 
 /// Players that one sweep writes before the next one is begun: to wake a second thread for each frame costs as much
-/// as several writes, and so many take a millisecond or two.
-const SEATS: usize = 256;
+/// as several writes, and so many take some five milliseconds, which at 72 frames a second is a third of a core.
+const SEATS: usize = 1024;
 
 /// The way to the sweeps of one stream: as many as there are players for, at most one for each core.
 #[derive(Debug)]
@@ -150,6 +149,8 @@ async fn sweep(source: Source, mut inbox: mpsc::UnboundedReceiver<Seat>, count: 
     let mut is_open = true;
     let mut last = Instant::now();
     let mut heard = last;
+    let mut merge = Duration::ZERO;
+    let mut is_hungry = false;
     loop {
         if seats.is_empty() {
             // Frames that nobody gets wake nobody.
@@ -157,11 +158,10 @@ async fn sweep(source: Source, mut inbox: mpsc::UnboundedReceiver<Seat>, count: 
                 Some(seat) => seats.push(seat),
                 None => return,
             }
-        } else if seats.iter().any(Seat::is_hungry) {
+        } else if is_hungry {
             // Others have their turn in between.
             tokio::task::yield_now().await;
         } else {
-            let merge = seats.iter().map(|seat| seat.merge_latency).min().unwrap_or_default();
             tokio::select! {
                 seat = inbox.recv(), if is_open => match seat {
                     Some(seat) => seats.push(seat),
@@ -179,18 +179,24 @@ async fn sweep(source: Source, mut inbox: mpsc::UnboundedReceiver<Seat>, count: 
         while let Ok(seat) = inbox.try_recv() {
             seats.push(seat);
         }
-        last = Instant::now();
-        bell.mark_unchanged();
         let now = Instant::now();
+        last = now;
+        bell.mark_unchanged();
         if now.duration_since(heard) >= HEAR {
             heard = now;
             seats.iter_mut().for_each(|seat| seat.listen(now));
         }
         gather(&stream, &forms, &mut seats, now);
-        seats.iter_mut().for_each(|seat| seat.write(now));
-        // Dropping a seat takes the hub's lock; the stream's is not held here.
         let before = seats.len();
-        seats.retain(|seat| !seat.is_done());
+        (merge, is_hungry) = (Duration::MAX, false);
+        // All in one pass: what writes to sockets drives the seats out of the caches. Dropping a seat takes the hub's
+        // lock; the stream's is not held here.
+        seats.retain_mut(|seat| {
+            seat.write(now);
+            merge = merge.min(seat.merge_latency);
+            is_hungry |= seat.is_hungry();
+            !seat.is_done()
+        });
         count.fetch_sub(before - seats.len(), Ordering::Relaxed);
     }
 }

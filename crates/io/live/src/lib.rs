@@ -16,6 +16,7 @@ mod hls;
 pub mod http;
 pub mod relay;
 pub mod rtmp;
+mod socket;
 mod stay;
 #[cfg(test)]
 mod testbed;

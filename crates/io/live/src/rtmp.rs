@@ -17,8 +17,9 @@ use tracing::{debug, info};
 use vhost::{Protocol, Query};
 
 use crate::accept::{Arrival, accept};
-use crate::fan::{Form, Seat, Socket};
+use crate::fan::{Form, Seat};
 use crate::feed::feed;
+use crate::socket::Socket;
 use crate::{Desk, Publishing, Refused, Visit};
 
 /// From the first byte to publishing or playing; and from one stream to the next.
@@ -204,7 +205,7 @@ impl Connection {
 }
 
 async fn read(
-    socket: &mut Box<dyn Socket>,
+    socket: &mut Socket,
     buffer: &mut BytesMut,
     at_most: usize,
     server: &mut Server,

@@ -53,8 +53,10 @@ impl Ticks {
 
     /// The distance that `duration` is, rounded down.
     pub fn from_duration(duration: Duration) -> Self {
-        let ticks = duration.as_nanos() * Self::PER_SECOND as u128 / 1_000_000_000;
-        Self(i64::try_from(ticks).unwrap_or(i64::MAX))
+        // Not by way of all its nanoseconds, which would be divided in 128 bits, and for each player of each frame.
+        let rest = i64::from(duration.subsec_nanos()) * Self::PER_SECOND / 1_000_000_000;
+        let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+        Self(seconds.saturating_mul(Self::PER_SECOND).saturating_add(rest))
     }
 }
 
@@ -130,6 +132,9 @@ mod tests {
         assert_eq!(Ticks(45_000).duration(), Duration::from_millis(500));
         assert_eq!(Ticks(-1).duration(), Duration::ZERO);
         assert_eq!(Ticks::from_duration(Duration::from_millis(20)), Ticks(1800));
+        assert_eq!(Ticks::from_duration(Duration::from_nanos(2_000_011_111)), Ticks(180_000), "rounded down");
+        assert_eq!(Ticks::from_duration(Duration::from_nanos(2_000_011_112)), Ticks(180_001));
+        assert_eq!(Ticks::from_duration(Duration::MAX), Ticks(i64::MAX));
         assert_eq!(Ticks(-90_000).to_string(), "-1.000s");
     }
 }

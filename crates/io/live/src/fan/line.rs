@@ -10,8 +10,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::time::Instant;
+
+use crate::socket::Socket;
 
 /// Buffers of one vectored write.
 const SLICES: usize = 64;
@@ -21,10 +23,6 @@ pub(super) const LEAVE_LIMIT: Duration = Duration::from_secs(60);
 /// From our last byte until the far end has closed as well. Closing before it has read all takes from it
 /// what is on the way (RFC 9112 section 9.6).
 pub(super) const LINGER: Duration = Duration::from_secs(5);
-
-/// A connection, plain or over TLS.
-pub(crate) trait Socket: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug> Socket for T {}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -39,28 +37,33 @@ enum State {
 /// See the module's description.
 #[derive(Debug)]
 pub(super) struct Line {
-    socket: Box<dyn Socket>,
-    pending: VecDeque<Bytes>,
+    socket: Socket,
+    /// What is to be written next; empty if there is nothing. Mostly that is all, and it needs no queue.
+    next: Bytes,
+    /// What follows it.
+    behind: VecDeque<Bytes>,
     /// Since when something waits: bytes to leave, or the far end to close.
     since: Option<Instant>,
     state: State,
 }
 
 impl Line {
-    pub(super) fn new(socket: Box<dyn Socket>) -> Self {
-        Self { socket, pending: VecDeque::new(), since: None, state: State::Open }
+    pub(super) fn new(socket: Socket) -> Self {
+        Self { socket, next: Bytes::new(), behind: VecDeque::new(), since: None, state: State::Open }
     }
 
     /// Appends to what is to be written. Empty buffers say nothing.
     pub(super) fn put(&mut self, bytes: Bytes) {
-        if !bytes.is_empty() {
-            self.pending.push_back(bytes);
+        if self.next.is_empty() {
+            self.next = bytes;
+        } else if !bytes.is_empty() {
+            self.behind.push_back(bytes);
         }
     }
 
     /// Whether all that was put here has left.
     pub(super) fn is_clear(&self) -> bool {
-        self.pending.is_empty() && self.since.is_none()
+        self.next.is_empty() && self.since.is_none()
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -81,7 +84,8 @@ impl Line {
     /// Whatever waits is given up.
     pub(super) fn close(&mut self) {
         self.state = State::Closed;
-        self.pending.clear();
+        self.next = Bytes::new();
+        self.behind.clear();
     }
 
     /// What the far end has sent; none if that is nothing, or it has closed.
@@ -121,30 +125,31 @@ impl Line {
 
     /// Whether all has left, and where nothing more is to come, that has been said.
     fn advance(&mut self) -> io::Result<bool> {
-        let mut context = Context::from_waker(Waker::noop());
-        while let Some(first) = self.pending.front() {
-            let socket = Pin::new(&mut self.socket);
-            let written = if self.pending.len() == 1 {
-                // Most frames leave alone, and send(2) is cheaper than writev(2).
-                socket.poll_write(&mut context, first)?
+        let was_full = self.since.is_some();
+        while !self.next.is_empty() {
+            let written = if self.behind.is_empty() {
+                self.socket.write_now(&[IoSlice::new(&self.next)], was_full)
             } else {
                 let mut slices = [IoSlice::new(&[]); SLICES];
                 let mut count = 0;
-                for (slice, bytes) in slices.iter_mut().zip(&self.pending) {
+                for (slice, bytes) in slices.iter_mut().zip(std::iter::once(&self.next).chain(&self.behind)) {
                     *slice = IoSlice::new(bytes);
                     count += 1;
                 }
-                socket.poll_write_vectored(&mut context, slices.get(..count).unwrap_or_default())?
+                self.socket.write_now(slices.get(..count).unwrap_or_default(), was_full)
             };
             match written {
-                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(written) => self.written(written),
-                Poll::Pending => break,
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => self.written(written),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
             }
         }
         // TLS keeps records back until it is flushed; a plain socket has nothing to flush.
+        let mut context = Context::from_waker(Waker::noop());
         let is_flushed = Pin::new(&mut self.socket).poll_flush(&mut context)?.is_ready();
-        if !is_flushed || !self.pending.is_empty() {
+        if !is_flushed || !self.next.is_empty() {
             return Ok(false);
         }
         match self.state {
@@ -154,19 +159,16 @@ impl Line {
     }
 
     fn written(&mut self, mut count: usize) {
-        while let Some(bytes) = self.pending.front_mut() {
-            if count < bytes.len() {
-                bytes.advance(count);
-                return;
-            }
-            count -= bytes.len();
-            self.pending.pop_front();
+        while count >= self.next.len() && !self.next.is_empty() {
+            count -= self.next.len();
+            self.next = self.behind.pop_front().unwrap_or_default();
         }
+        self.next.advance(count.min(self.next.len()));
     }
 
     /// Bytes that are held.
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
-        self.pending.iter().map(Bytes::len).sum()
+        self.next.len() + self.behind.iter().map(Bytes::len).sum::<usize>()
     }
 }

@@ -59,6 +59,8 @@ pub(crate) struct Seat {
     /// Counts the connection for as long as it is here.
     _pass: Pass,
     voice: Voice,
+    /// It has said something since its answers were taken. Most never do, and what would hear them stays untouched.
+    has_spoken: bool,
     playing: Playing,
     cursor: Cursor,
     pub(super) merge_latency: Duration,
@@ -82,6 +84,7 @@ impl Seat {
                 Form::Flv => Voice::Flv,
                 Form::FlvMessages => Voice::FlvMessages(Talk::new(Instant::now())),
             },
+            has_spoken: false,
             cursor: playing.cursor(),
             merge_latency: playing.place().app.merge_latency,
             playing,
@@ -128,6 +131,7 @@ impl Seat {
             if !self.line.is_open() {
                 continue;
             }
+            self.has_spoken = true;
             match &mut self.voice {
                 Voice::Rtmp(server) => {
                     if server.push(said).is_err() {
@@ -151,9 +155,9 @@ impl Seat {
 
     fn obey(&mut self, now: Instant) {
         let server = match &mut self.voice {
-            Voice::Rtmp(server) => server,
+            Voice::Rtmp(server) if self.has_spoken => server,
             Voice::FlvMessages(talk) if talk.is_dead(now) => return self.line.close(),
-            Voice::FlvMessages(_) | Voice::Flv => return,
+            _ => return,
         };
         while let Some(event) = server.poll_event() {
             match event {
@@ -198,9 +202,9 @@ impl Seat {
             return;
         }
         let answer = match &mut self.voice {
-            Voice::Rtmp(server) => Some(server.take_output()),
+            Voice::Rtmp(server) if std::mem::take(&mut self.has_spoken) => Some(server.take_output()),
             Voice::FlvMessages(talk) => talk.answer(now),
-            Voice::Flv => None,
+            Voice::Rtmp(_) | Voice::Flv => None,
         };
         answer.into_iter().for_each(|answer| self.line.put(answer));
         self.has_more = false;

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use rtmp::chunk::{ChunkWriter, message_type};
 use rtmp::client::{Client, Purpose, Target};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpSocket;
 
 use super::line::{LEAVE_LIMIT, LINGER, Line};
@@ -14,6 +14,7 @@ use super::seat::BATCH_BYTES;
 use super::*;
 use crate::accept::Arrival;
 use crate::forms::Kind;
+use crate::socket::Socket;
 use crate::testbed::{desk, picture, publish, visit};
 use crate::{Desk, Publishing};
 
@@ -80,7 +81,7 @@ impl Bench {
         let (near, far) = pair().await;
         let from = near.peer_addr().unwrap();
         let pass = desk.gate().enter(from.ip(), desk.config().limits).unwrap();
-        let arrival = Arrival { socket: Box::new(near), from, pass, is_h2: false };
+        let arrival = Arrival { socket: Socket::Plain(near), from, pass, is_h2: false };
         let seat = Seat::new(arrival, form, playing, Bytes::new());
         Self { publishing, desk, seat, far, now: Instant::now(), sent: 0 }
     }
@@ -159,21 +160,32 @@ async fn players_that_want_the_same_share_one_buffer_of_the_same_bytes() {
     assert_eq!(forms.run(Kind::Flv, &stream, 3..10), None, "nothing is held until the next sweep");
 }
 
+/// The shortest question with an answer that is longer.
+fn question() -> BytesMut {
+    let mut question = BytesMut::new();
+    let writer = ChunkWriter::with_chunk_size(1 << 16);
+    writer.write(3, message_type::COMMAND, 1, 0, b"\x02\0\x04seek", &mut question);
+    question
+}
+
+#[tokio::test]
+async fn whoever_asks_is_answered_each_time_between_frames() {
+    let mut bench = Bench::new(Form::Rtmp(Box::new(server()))).await;
+    for _ in 0..3 {
+        bench.sweep().await;
+        assert_eq!(bench.read(1 << 16), 0, "nobody asked");
+        bench.far.write_all(&question()).unwrap();
+        bench.sweep().await;
+        assert!(bench.read(1 << 16) > 50, "no answer");
+    }
+}
+
 #[tokio::test]
 async fn answers_wait_while_the_socket_takes_nothing() {
     let mut bench = Bench::new(Form::Rtmp(Box::new(server()))).await;
     bench.stall().await;
     let held = bench.seat.held();
-    // The shortest question with an answer that is longer.
-    let mut question = BytesMut::new();
-    ChunkWriter::with_chunk_size(1 << 16).write(
-        3,
-        message_type::COMMAND,
-        1,
-        0,
-        b"\x02\0\x04seek",
-        &mut question,
-    );
+    let question = question();
     let mut asked = 0;
     while !bench.seat.is_done() {
         // It asks, a little at a time, and never reads.
@@ -261,6 +273,25 @@ async fn a_websocket_that_says_goodbye_is_answered_and_closed() {
     assert!(bench.seat.is_done());
 }
 
+#[tokio::test]
+async fn what_is_taken_in_pieces_leaves_whole_and_in_order() {
+    let buffers = ["abc", "d", "", "efghi", "jk"];
+    let all = buffers.concat();
+    for size in 1..=all.len() + 1 {
+        let (near, mut far) = tokio::io::duplex(size);
+        let mut line = Line::new(Socket::other(near));
+        buffers.iter().for_each(|text| line.put(Bytes::from_static(text.as_bytes())));
+        let mut read = Vec::new();
+        while read.len() < all.len() {
+            line.write(Instant::now());
+            far.read_buf(&mut read).await.unwrap();
+            assert_eq!(line.held(), all.len() - read.len(), "{size} at a time");
+            assert_eq!(line.is_clear(), line.held() == 0);
+        }
+        assert_eq!(read, all.as_bytes());
+    }
+}
+
 /// As TLS is: what is written stays here until a flush has time for it.
 #[derive(Debug, Default)]
 struct Kept {
@@ -302,7 +333,7 @@ impl AsyncWrite for Kept {
 fn what_a_socket_keeps_back_is_flushed_before_more_is_given_and_before_the_end() {
     let sent = std::sync::Arc::default();
     let mut line =
-        Line::new(Box::new(Kept { sent: std::sync::Arc::clone(&sent), busy: 3, ..Kept::default() }));
+        Line::new(Socket::other(Kept { sent: std::sync::Arc::clone(&sent), busy: 3, ..Kept::default() }));
     let now = Instant::now();
     line.put(Bytes::from_static(b"frame"));
     line.end();
@@ -316,7 +347,7 @@ fn what_a_socket_keeps_back_is_flushed_before_more_is_given_and_before_the_end()
     line.write(now + LINGER);
     assert!(line.is_closed());
     // One that is never flushed holds its connection no longer than one that takes nothing.
-    let mut line = Line::new(Box::new(Kept { busy: usize::MAX, ..Kept::default() }));
+    let mut line = Line::new(Socket::other(Kept { busy: usize::MAX, ..Kept::default() }));
     line.put(Bytes::from_static(b"frame"));
     line.write(now);
     line.write(now + LEAVE_LIMIT);

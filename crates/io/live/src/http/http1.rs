@@ -15,7 +15,8 @@ use super::head::Head;
 use super::{BODY_LIMIT, HEAD_LIMIT, MAX_HEAD, Outcome, handle};
 use crate::Desk;
 use crate::accept::Arrival;
-use crate::fan::{Form, Seat, Socket};
+use crate::fan::{Form, Seat};
+use crate::socket::Socket;
 
 const KEEP: &str = "Connection: keep-alive\r\n";
 const CLOSE: &str = "Connection: close\r\n";
@@ -53,7 +54,7 @@ async fn in_time<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) 
 }
 
 /// Reads a head; none if it is not one, or too long.
-async fn read(socket: &mut Box<dyn Socket>, buffer: &mut BytesMut) -> io::Result<Option<Head>> {
+async fn read(socket: &mut Socket, buffer: &mut BytesMut) -> io::Result<Option<Head>> {
     loop {
         match Head::parse(buffer) {
             Ok(Some(head)) => {
@@ -69,7 +70,7 @@ async fn read(socket: &mut Box<dyn Socket>, buffer: &mut BytesMut) -> io::Result
     }
 }
 
-async fn write(socket: &mut Box<dyn Socket>, answer: Answer, connection: &str) -> io::Result<()> {
+async fn write(socket: &mut Socket, answer: Answer, connection: &str) -> io::Result<()> {
     let head = text(&answer, connection);
     let write = async {
         for mut piece in std::iter::once(head).chain(answer.pieces) {

@@ -29,6 +29,7 @@ use crate::Desk;
 use crate::accept::Arrival;
 use crate::fan::{Form, Seat};
 use crate::gate::Pass;
+use crate::socket::Socket;
 
 /// Streams at once. A player of LL-HLS has a few: a playlist and a part of each rendition, and what it reads.
 const STREAMS: u32 = 64;
@@ -100,7 +101,7 @@ async fn respond(
     };
     pass.let_in();
     let (near, far) = tokio::io::duplex(PIPE);
-    let arrival = Arrival { socket: Box::new(near), from, pass, is_h2: true };
+    let arrival = Arrival { socket: Socket::other(near), from, pass, is_h2: true };
     desk.seat(Seat::new(arrival, Form::Flv, *playing, Bytes::new()));
     asked.lasts();
     let content = Content::Live(far, vec![0; DATA].into());

@@ -12,7 +12,10 @@ const FROM: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr
 fn served(desk: &Desk) -> DuplexStream {
     let (near, far) = tokio::io::duplex(1 << 20);
     let pass = desk.gate().enter(FROM.ip(), desk.config().limits).unwrap();
-    tokio::spawn(connection(desk.clone(), Arrival { socket: Box::new(near), from: FROM, pass, is_h2: true }));
+    tokio::spawn(connection(
+        desk.clone(),
+        Arrival { socket: Socket::other(near), from: FROM, pass, is_h2: true },
+    ));
     far
 }
 
