@@ -22,11 +22,19 @@ let ended;
 /** Which of several people on one machine this is. */
 let seat = 0;
 
-/** With a `secret`, media and data are encrypted end to end. */
-async function join({ url, token, options = {}, connect = {}, secret, seat: mine = 0 }) {
+/**
+ * With a `secret`, media and data are encrypted end to end; with `trailers`, what stands behind pictures is read and
+ * written. `simulating` is a scenario from the beginning.
+ */
+async function join({ url, token, options = {}, connect = {}, secret, trailers, simulating, seat: mine = 0 }) {
   const keyProvider = secret && new ExternalE2EEKeyProvider();
   await keyProvider?.setKey(secret);
-  room = new Room(keyProvider ? { ...options, encryption: { keyProvider, worker: new Worker("/e2ee.js") } } : options);
+  room = new Room({
+    ...options,
+    ...(keyProvider && { encryption: { keyProvider, worker: new Worker("/e2ee.js") } }),
+    ...(trailers && { frameMetadata: { worker: new Worker("/trailers.js") } }),
+  });
+  if (simulating) await room.simulateScenario(simulating);
   chats = [];
   counts = {};
   streams = [];
@@ -41,6 +49,7 @@ async function join({ url, token, options = {}, connect = {}, secret, seat: mine
     .on(RoomEvent.TrackMuted, (publication, who) => note("muted")(`${who.identity}/${publication.source}`))
     .on(RoomEvent.TrackUnmuted, (publication, who) => note("unmuted")(`${who.identity}/${publication.source}`))
     .on(RoomEvent.TrackUnpublished, (publication, who) => note("unpublished")(`${who.identity}/${publication.source}`))
+    .on(RoomEvent.Moved, note("moved"))
     .on(RoomEvent.Reconnecting, note("reconnecting"))
     .on(RoomEvent.SignalReconnecting, note("signal reconnecting"))
     .on(RoomEvent.Reconnected, note("reconnected"))
@@ -262,6 +271,14 @@ function colorOf(identity, source) {
   const sum = [0, 0, 0];
   for (let i = 0; i < bytes.length; i += 4) for (let c = 0; c < 3; c += 1) sum[c] += bytes[i + c];
   return sum.map((total) => Math.round(total / 64));
+}
+
+/** What its publisher has put behind the picture that is shown of a track: when it was taken, and its number. */
+async function trailer(identity, source) {
+  const { track } = found(identity, source);
+  const { rtpTimestamp } = track.receiver.getSynchronizationSources()[0];
+  const { userTimestamp, frameId } = track.lookupFrameMetadata({ rtpTimestamp }) ?? {};
+  return frameId && { taken: Number(userTimestamp) / 1000, frameId };
 }
 
 /** Local statistics: which layers leave. */
@@ -517,7 +534,7 @@ const inside = () => room;
 window.client = {
   room: inside,
   join, leave, present, admit, whatIAm, camera, microphone, speakBeforehand, publishPainted, publishTone, unpublish, say, sendBytes, askQuality, askFps, sides, streamNames, resize, subscribe,
-  look, received, colorOf, sent, simulate, lacks, throughPort, relayOnly, ipv6Only, iceServers,
+  look, received, colorOf, trailer, sent, simulate, lacks, throughPort, relayOnly, ipv6Only, iceServers,
   sendRaw, sendMetrics, watch, watched, ownSid, roomName, answerCalls, callMethod, sendStream, publishDataTrack, pushFrames, unpublishDataTrack,
   startCounting, stopCounting, counted, goDeaf,
 };

@@ -14,10 +14,13 @@ export class Line {
   dropped = { up: 0, down: 0 };
   #far = new Map();
   #serverPort;
+  #second;
 
-  static async before(serverPort) {
+  /** With `second`, a client's datagrams come from that address, as the server sees it, from the second one on. */
+  static async before(serverPort, { second } = {}) {
     const line = new Line();
     line.#serverPort = serverPort;
+    line.#second = second;
     line.socket = createSocket("udp4");
     line.socket.on("message", (datagram, from) => line.#up(datagram, from));
     await new Promise((ready) => line.socket.bind(0, "127.0.0.1", ready));
@@ -49,14 +52,18 @@ export class Line {
   #up(datagram, from) {
     const name = `${from.address}:${from.port}`;
     let far = this.#far.get(name);
-    if (!far) {
-      far = { socket: createSocket("udp4"), free: { up: 0, down: 0 } };
-      far.socket.on("message", (answer) => this.#pass("down", far, answer, () => this.socket.send(answer, from.port, from.address)));
-      far.socket.on("error", () => {});
-      far.socket.bind(0, "127.0.0.1");
-      this.#far.set(name, far);
-    }
+    if (!far) this.#far.set(name, (far = this.#open(from, "127.0.0.1")));
+    else if (this.#second && !far.settled) this.#far.set(name, (far = Object.assign(this.#open(from, this.#second), { settled: true })));
     this.#pass("up", far, datagram, () => far.socket.send(datagram, this.#serverPort, "127.0.0.1"));
+  }
+
+  /** The server's side of what comes from `from`. */
+  #open(from, address) {
+    const far = { socket: createSocket("udp4"), free: { up: 0, down: 0 } };
+    far.socket.on("message", (answer) => this.#pass("down", far, answer, () => this.socket.send(answer, from.port, from.address)));
+    far.socket.on("error", () => {});
+    far.socket.bind(0, address).unref();
+    return far;
   }
 
   #pass(way, { free }, datagram, go) {

@@ -15,8 +15,8 @@ export class Participant {
     return this.page.evaluate(([which, given]) => window.client[which](...given), [name, args]);
   }
 
-  async join(server, room, { options, connect, grant, secret } = {}) {
-    await this.call("join", { url: server.ws, token: await server.token(this.identity, room, grant), options, connect, secret, seat: this.seat });
+  async join(server, room, { grant, ...given } = {}) {
+    await this.call("join", { url: server.ws, token: await server.token(this.identity, room, grant), ...given, seat: this.seat });
     return this;
   }
 

@@ -1,6 +1,6 @@
 /**
  * Serves the test page: livekit-client from npm and `client/client.js`, bundled once, on a port of its own, and the
- * worker in which livekit-client encrypts end to end.
+ * workers in which livekit-client encrypts end to end, and puts packet trailers behind pictures.
  */
 
 import { readFileSync } from "node:fs";
@@ -8,7 +8,7 @@ import { createServer } from "node:http";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
-const WORKER = new URL("../node_modules/livekit-client/dist/livekit-client.e2ee.worker.js", import.meta.url);
+const worker = (name) => readFileSync(new URL(`../node_modules/livekit-client/dist/livekit-client.${name}.worker.js`, import.meta.url));
 const HTML = `<!doctype html><meta charset="utf-8"><title>interop</title><body><script src="/client.js"></script>`;
 
 export async function serveSite() {
@@ -20,7 +20,7 @@ export async function serveSite() {
     write: false,
     logLevel: "error",
   });
-  const scripts = { "/client.js": bundle.outputFiles[0].contents, "/e2ee.js": readFileSync(WORKER) };
+  const scripts = { "/client.js": bundle.outputFiles[0].contents, "/e2ee.js": worker("e2ee"), "/trailers.js": worker("fm") };
   const server = createServer((request, response) => {
     const script = scripts[request.url];
     response.writeHead(200, { "content-type": script ? "text/javascript" : "text/html" });

@@ -54,6 +54,16 @@ for (const [mode, options] of MODES) {
     });
   });
 
+  it(`fail-on-v1-path: whoever finds no v1 takes v0 (${mode})`, async () => {
+    const room = freshRoom("v0");
+    const [ada, bob] = [await suite.someone("ada"), await suite.someone("bob")];
+    await ada.join(suite.server, room, { options, simulating: "fail-on-v1-path" });
+    await bob.join(suite.server, room, { options });
+    assert.equal((await ada.look()).single, "subscriber-primary");
+    for (const person of [ada, bob]) await person.call("camera", true, CAPTURE);
+    await meet(ada, bob);
+  });
+
   it(`server-leave ends it (${mode})`, async () => {
     const [ada, bob] = await call(options);
     await ada.call("simulate", "server-leave");

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { MODES, freshRoom, setUp } from "../harness/suite.js";
+import { until } from "../harness/until.js";
 
 const suite = setUp("lifecycle");
 const CAPTURE = { width: 640, height: 360, frameRate: 15 };
@@ -44,6 +45,26 @@ it("a client whose signalling breaks keeps its call", async () => {
   await ada.call("simulate", "signal-reconnect");
   await ada.told("reconnected");
   await Promise.all([ada.sees("bob"), bob.sees("ada")]);
+});
+
+it("a reload drops nobody, and a broken file changes nothing", async () => {
+  const room = freshRoom("reload");
+  const people = await suite.gather(room, ["ada", "bob"]);
+  const [ada, bob] = people;
+  for (const person of people) await person.call("camera", true, CAPTURE);
+  await Promise.all([ada.sees("bob"), bob.sees("ada")]);
+  const url = `${suite.server.http}/rtc/validate?access_token=${await suite.server.token("eleanor", room)}`;
+  const refused = async () => (await fetch(url)).status === 400;
+  assert.equal(await refused(), false);
+  suite.server.reload("limit: { max_participant_identity_length: 4 }");
+  await until("the new limit", refused);
+  suite.server.reload("limit: [");
+  await Promise.all([ada.sees("bob"), bob.sees("ada")]);
+  assert.equal(await refused(), true);
+  suite.server.reload("");
+  await until("the limit to be gone", async () => !(await refused()));
+  await Promise.all([ada.sees("bob"), bob.sees("ada")]);
+  for (const person of people) assert.ok(!(await person.look()).happened.some(({ what }) => what.includes("reconnect")));
 });
 
 // The last: there is no server after it.

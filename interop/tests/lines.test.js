@@ -28,22 +28,24 @@ for (const [mode, options] of MODES) {
   });
 }
 
-it("an application tries a narrow line, and is told of a picture that does not fit", async () => {
-  const room = freshRoom("paused");
-  const [ada] = await suite.gather(room, ["ada"]);
-  const bob = await suite.someone("bob");
-  await bob.join(suite.server, room, { connect: { subscriberAllowPause: true } });
-  await busyPicture(ada);
-  await bob.sees("ada", "camera", { width: 640 });
-  await bob.call("simulate", "subscriber-bandwidth", 1000);
-  await bob.told("stream", "ada/camera paused");
-  const still = (await bob.received("ada", "camera")).frames;
-  await bob.told("quality", "bob poor");
-  await bob.call("simulate", "subscriber-bandwidth", 0);
-  await bob.told("stream", "ada/camera active");
-  await bob.sees("ada", "camera", { width: 640 });
-  assert.ok((await bob.received("ada", "camera")).frames > still);
-});
+for (const [mode, options] of MODES) {
+  it(`an application tries a narrow line, and is told of a picture that does not fit (${mode})`, async () => {
+    const room = freshRoom("paused");
+    const [ada] = await suite.gather(room, ["ada"], { options });
+    const bob = await suite.someone("bob");
+    await bob.join(suite.server, room, { options, connect: { subscriberAllowPause: true } });
+    await busyPicture(ada);
+    await bob.sees("ada", "camera", { width: 640 });
+    await bob.call("simulate", "subscriber-bandwidth", 1000);
+    await bob.told("stream", "ada/camera paused");
+    const still = (await bob.received("ada", "camera")).frames;
+    await bob.told("quality", "bob poor");
+    await bob.call("simulate", "subscriber-bandwidth", 0);
+    await bob.told("stream", "ada/camera active");
+    await bob.sees("ada", "camera", { width: 640 });
+    assert.ok((await bob.received("ada", "camera")).frames > still);
+  });
+}
 
 it("a picture that was paused while nobody could say so is told of when the signal connection is back", async () => {
   const room = freshRoom("deaf");

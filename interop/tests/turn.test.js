@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Child } from "../harness/child.js";
 import { OFFER_OF_SOUND } from "../harness/dtls.js";
+import { Line } from "../harness/line.js";
 import { freeTcpPort, Server, TLS } from "../harness/server.js";
 import { Signal } from "../harness/signal.js";
 import { freshRoom, setUp } from "../harness/suite.js";
@@ -62,6 +63,20 @@ describe("browsers that may use nothing but a relay", () => {
       const { way } = await bob.sees("ada", "camera", SIZE);
       assert.deepEqual([way.kind, way.relay, way.to], ["relay", over, suite.server.udpPort]);
     });
+  }
+});
+
+it("force-tls leads through a relay over TLS", async () => {
+  for (const singlePeerConnection of [true, false]) {
+    const [ada, bob] = await suite.gather(freshRoom("force"), ["ada", "bob"], { options: { singlePeerConnection } });
+    for (const person of [ada, bob]) await person.call("camera", true, { ...SIZE, frameRate: 15 });
+    await Promise.all([ada.sees("bob"), bob.sees("ada")]);
+    await ada.call("simulate", "force-tls");
+    await ada.told("reconnected");
+    const { way } = await ada.sees("bob");
+    assert.deepEqual([way.kind, way.relay], ["relay", "tls"]);
+    await bob.sees("ada");
+    for (const person of [ada, bob]) await person.leave();
   }
 });
 
@@ -178,6 +193,19 @@ describe("coturn's client", () => {
   it("relays with what a client over HTTP was told", async () => {
     const { code, lost, said } = await uclient("http", await linked(), ["-p", `${udp}`]);
     assert.deepEqual([code, lost], [0, 0], said.slice(-1500));
+  });
+
+  it("asks again when its nonce has gone stale", async () => {
+    // A nonce is good for one address: the client's is another from its second datagram on.
+    const line = await Line.before(udp, { second: "127.0.0.9" });
+    try {
+      const before = await refused("stale_nonce");
+      const { code, lost, said } = await uclient("stale", await linked(), ["-p", `${line.port}`]);
+      assert.deepEqual([code, lost], [0, 0], said.slice(-1500));
+      assert.ok((await refused("stale_nonce")) > before);
+    } finally {
+      line.close();
+    }
   });
 
   it("is refused more relay addresses than a participant may have", async () => {
