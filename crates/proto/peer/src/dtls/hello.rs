@@ -1,8 +1,10 @@
 //! Looking into a ClientHello before a DTLS version is chosen.
 //!
-//! Browsers offer SRTP profiles in their own order, and the DTLS library's 1.3 server takes the first,
-//! while its 1.2 server prefers AES-256-GCM. So the hello is put together from its fragments (RFC 6347
+//! Clients offer SRTP profiles in their own order, and the DTLS library's 1.3 server takes the first, its 1.2 server
+//! AES-256-GCM, and `plain12` whatever is best. So the hello is put together from its fragments (RFC 6347
 //! section 4.2.3; post-quantum key shares make it longer than a datagram), read, and handed on whole.
+
+use srtp::Profile;
 
 use super::pieces::Pieces;
 use crate::{DtlsVersions, Reject};
@@ -51,9 +53,10 @@ const SUITES_1_2: [u16; 3] = [0xc02b, 0xc02c, 0xcca9];
 const ALERT_HANDSHAKE_FAILURE: u8 = 40;
 const ALERT_PROTOCOL_VERSION: u8 = 70;
 
-/// Ours, best first.
-const PROFILES: [srtp::Profile; 3] =
-    [srtp::Profile::AeadAes256Gcm, srtp::Profile::AeadAes128Gcm, srtp::Profile::Aes128CmSha1_80];
+/// Ours, best first: the longer key protects nothing that the shorter one does not, and costs every packet more.
+const PROFILES: [Profile; 3] = [Profile::AeadAes128Gcm, Profile::AeadAes256Gcm, Profile::Aes128CmSha1_80];
+/// The same, as the library's 1.2 server has them.
+const LIBRARY_1_2: [Profile; 3] = [Profile::AeadAes256Gcm, Profile::AeadAes128Gcm, Profile::Aes128CmSha1_80];
 
 /// How to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +101,7 @@ pub(super) struct Client {
     /// The hello without its header.
     pub(super) body: Vec<u8>,
     /// The best one that both have.
-    pub(super) profile: Option<srtp::Profile>,
+    pub(super) profile: Option<Profile>,
     /// It has said [`RENEGOTIATION_INFO`] and [`EC_POINT_FORMATS`]: no server says what its client has not.
     pub(super) renegotiation_info: bool,
     pub(super) point_formats: bool,
@@ -110,7 +113,7 @@ pub(super) struct Offer {
     pub(super) v12: bool,
     pub(super) v13: bool,
     /// In the client's order.
-    pub(super) profiles: Vec<srtp::Profile>,
+    pub(super) profiles: Vec<Profile>,
     /// A suite that the library has for 1.2.
     usable: bool,
     /// All that `plain12` needs: its suite, group and signature, and the extended master secret. Which kind a client's
@@ -135,7 +138,7 @@ impl Reassembly {
                     let random = body.get(2..34).and_then(|r| r.try_into().ok());
                     let client = Client {
                         random: random.ok_or(Reject::Malformed)?,
-                        profile: PROFILES.into_iter().find(|p| offer.profiles.contains(p)),
+                        profile: offer.first_of(&PROFILES),
                         body: body.to_vec(),
                         renegotiation_info: offer.renegotiation_info,
                         point_formats: offer.point_formats,
@@ -231,7 +234,7 @@ impl Offer {
                 SUPPORTED_VERSIONS => versions = Some(data.vector(1)?),
                 USE_SRTP => {
                     let ids = pairs(data.vector(2)?);
-                    offer.profiles = ids.filter_map(srtp::Profile::from_id).collect();
+                    offer.profiles = ids.filter_map(Profile::from_id).collect();
                 }
                 SUPPORTED_GROUPS => has[0] = pairs(data.vector(2)?).any(|group| group == P256),
                 SIGNATURE_ALGORITHMS => has[1] = pairs(data.vector(2)?).any(|a| a == ECDSA_SHA256),
@@ -255,7 +258,12 @@ impl Offer {
         Some(offer)
     }
 
-    /// How to answer.
+    /// The first profile of `order` that is offered.
+    fn first_of(&self, order: &[Profile]) -> Option<Profile> {
+        order.iter().find(|profile| self.profiles.contains(profile)).copied()
+    }
+
+    /// How to answer: by the version that leads to the best profile, and the newest of those.
     pub(super) fn choose(&self, ours: DtlsVersions) -> Result<Version, NoWay> {
         let says12 = self.v12 && ours != DtlsVersions::Only13;
         let v12 = says12 && (self.usable || self.plain);
@@ -267,9 +275,11 @@ impl Offer {
             (true, false) => Ok(by_12),
             (false, true) => Ok(Version::V13),
             (true, true) => {
-                let first_is_aead = self.profiles.first().is_some_and(|p| p.is_aead());
-                let any_is_aead = self.profiles.iter().any(|p| p.is_aead());
-                Ok(if any_is_aead && !first_is_aead { by_12 } else { Version::V13 })
+                let by_order = if self.plain { &PROFILES } else { &LIBRARY_1_2 };
+                // Without a profile in common none is better.
+                let place = |profile: Option<Profile>| PROFILES.iter().position(|p| Some(*p) == profile);
+                let gains = place(self.first_of(by_order)) < place(self.profiles.first().copied());
+                Ok(if gains { by_12 } else { Version::V13 })
             }
         }
     }

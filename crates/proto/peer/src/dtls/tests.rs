@@ -3,6 +3,7 @@
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
+use srtp::Profile;
 
 use super::hello::{Hello, NoWay, Reassembly, Version, is_server_hello};
 use super::*;
@@ -173,6 +174,8 @@ fn the_version_that_gives_gcm_is_chosen() {
         // Firefox 153.
         (both, &[GCM_128, GCM_256, CM], Some(Version::V13)),
         (both, &[GCM_256], Some(Version::V13)),
+        // The library's 1.2 server prefers the longer key, too.
+        (both, &[GCM_256, GCM_128, CM], Some(Version::V13)),
         // Nothing to gain by 1.2.
         (both, &[CM], Some(Version::V13)),
         (both, &[], Some(Version::V13)),
@@ -187,6 +190,35 @@ fn the_version_that_gives_gcm_is_chosen() {
     ] {
         let hello = put_together(&cut(&body(versions, profiles, 0), &[])).unwrap();
         assert_eq!(hello.offer.choose(DtlsVersions::Any).ok(), expected, "{versions:x?} {profiles:x?}");
+    }
+}
+
+#[test]
+fn aes_128_gcm_is_got_wherever_it_is_offered_if_a_version_leads_to_it() {
+    let both: &[u16] = &[0xfefc, 0xfefd];
+    for (versions, profiles, version, profile) in [
+        // Chromium 156, Firefox 153, this library as a client, OpenSSL as it is told to.
+        (both, &[CM, GCM_256, GCM_128][..], Version::Plain12, Profile::AeadAes128Gcm),
+        (both, &[GCM_128, GCM_256, CM], Version::V13, Profile::AeadAes128Gcm),
+        (both, &[GCM_256, GCM_128, CM], Version::Plain12, Profile::AeadAes128Gcm),
+        (&[0xfefd], &[CM, GCM_128, GCM_256], Version::Plain12, Profile::AeadAes128Gcm),
+        // Where it is not, the next best, and 1.2 only where it has the better one.
+        (both, &[GCM_256, CM], Version::V13, Profile::AeadAes256Gcm),
+        (both, &[CM, GCM_256], Version::Plain12, Profile::AeadAes256Gcm),
+        (both, &[CM], Version::V13, Profile::Aes128CmSha1_80),
+        (&[0xfefd], &[CM], Version::Plain12, Profile::Aes128CmSha1_80),
+    ] {
+        let offers = Offers { versions: versions.to_vec(), profiles: profiles.to_vec(), ..Offers::openssl() };
+        assert_eq!(offers.answered(), Ok(version), "{versions:x?} {profiles:x?}");
+        let body = offers.body();
+        let hello = put_together(&[fragment(&body, 0, body.len())]).unwrap();
+        // The library's 1.3 server takes the client's first.
+        let taken = if version == Version::V13 {
+            hello.offer.profiles.first().copied()
+        } else {
+            hello.client.profile
+        };
+        assert_eq!(taken, Some(profile), "{versions:x?} {profiles:x?}");
     }
 }
 

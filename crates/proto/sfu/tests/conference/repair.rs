@@ -116,11 +116,7 @@ fn nothing_is_ever_sealed_differently_twice_under_one_number() {
         }
         w.run(100);
         let c = &w.clients[bob];
-        assert_eq!(
-            c.keys.as_ref().unwrap().profile,
-            srtp::Profile::AeadAes256Gcm,
-            "the case in which it matters"
-        );
+        assert!(c.keys.as_ref().unwrap().profile.is_aead(), "the case in which it matters");
         let mut all: Vec<Vec<u8>> = c.media.iter().map(|g| g.datagram.clone()).collect();
         all.extend(c.replayed.iter().cloned());
         assert_eq!(sealed_twice(&all), None);
