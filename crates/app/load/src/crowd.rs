@@ -1,7 +1,7 @@
 //! A thread with many participants: their sockets, their timers, their numbers.
 //!
-//! It looks at its sockets at most every [`TICK`], and at all of them where they are few, so that its wake-ups cost a
-//! server on the same machine nothing, and takes each packet's arrival time from the kernel. Timers are kept to the microsecond, because
+//! It looks at its sockets at most every [`TICK`], and once it measures at all of them where they are few, so that its
+//! wake-ups cost a server on the same machine nothing, and takes each packet's arrival time from the kernel. Timers are kept to the microsecond, because
 //! packets leave by them; those who publish have threads of their own, where little else happens.
 
 use std::cmp::Reverse;
@@ -33,8 +33,9 @@ const COARSE: Duration = Duration::from_millis(1);
 const OVERSLEEP: Duration = Duration::from_micros(60);
 /// Deadlines served before something else gets its turn.
 const TURN: usize = 1000;
-/// Sockets up to which all are looked at in turn. More are told by epoll which of them have something, which costs the
-/// server: loopback hands a packet to the receiver's queue, and to its epoll, on the sender's time.
+/// Sockets up to which all are looked at in turn while it is measured. Epoll tells which of them have something, without
+/// which many would take too long to join; but it costs the server: loopback hands a packet to the receiver's queue, and
+/// to its epoll, on the sender's time.
 const FEW: usize = 2500;
 /// Datagrams taken by one call.
 const BATCH: usize = 64;
@@ -162,7 +163,7 @@ pub(crate) fn start(
 const BELL: u64 = u64::MAX;
 
 struct Crowd {
-    /// All sockets are looked at in turn, the poller knows none of them.
+    /// Few enough to look at all sockets in turn.
     few: bool,
     /// Whose turn it is: members in the order in which they came, and an index into it.
     order: Vec<usize>,
@@ -248,7 +249,7 @@ impl Crowd {
             match what {
                 ToCrowd::Entered { index, began, ip, say } => {
                     let Some(part) = self.parts.get(&index) else { continue };
-                    let poller = (!self.few).then_some(&self.poller);
+                    let poller = (!self.looks_at_all()).then_some(&self.poller);
                     match Member::enter(index, part, (began, ip, say), &self.certificate, poller) {
                         Ok(member) => {
                             self.members.insert(index, member);
@@ -278,6 +279,9 @@ impl Crowd {
                 ToCrowd::Begin => {
                     self.begun = true;
                     self.snapshot.delays = Delays::default();
+                    if self.few {
+                        self.members.values().for_each(|member| member.forget_poller(&self.poller));
+                    }
                     let late = self.members.values_mut().filter(|member| member.is_joining());
                     let count = late.map(|member| member.over = true).count();
                     if count > 0 {
@@ -297,8 +301,13 @@ impl Crowd {
         *self.snapshot.failures.entry(why).or_default() += 1;
     }
 
+    /// The poller knows no socket: all are looked at in turn.
+    fn looks_at_all(&self) -> bool {
+        self.few && self.begun
+    }
+
     fn receive(&mut self) {
-        if self.few {
+        if self.looks_at_all() {
             return self.receive_of_all();
         }
         // Who cannot keep up still hears what is asked of it.

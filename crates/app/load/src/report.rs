@@ -115,6 +115,7 @@ impl Report {
             joining.after.zip(joining.before).map(|(after, before)| after.cpu.saturating_sub(before.cpu));
         let each = each.filter(|_| inside > 0.0).map(|cpu| round(cpu.as_secs_f64() * 1000.0 / inside));
         put("cpu_ms_per_join", json!(each), "ms");
+        put("srtp_profile", json!(b.profile.map(|profile| profile.name())), "");
         put("duration_s", json!(round(took)), "s");
         put("packets_sent", json!(b.sent.packets - a.sent.packets), "");
         put("bits_sent", json!((b.sent.bytes - a.sent.bytes) * 8), "bit");
@@ -123,6 +124,10 @@ impl Report {
         put("bits_received", json!((b.received.bytes - a.received.bytes) * 8), "bit");
         put("recovered", json!(recovered), "");
         put("lost", json!(expected as i64 - received as i64 - recovered as i64), "");
+        let voices = |of: &client::Received| (of.expected as i64, (of.packets + of.recovered) as i64);
+        let ((promised, came), (promised_before, came_before)) = (voices(&b.heard), voices(&a.heard));
+        put("audio_expected", json!(promised - promised_before), "");
+        put("audio_lost", json!((promised - promised_before) - (came - came_before)), "");
         put("duplicates", json!(b.received.duplicates - a.received.duplicates), "");
         put("tracks", json!(b.received.tracks), "");
         put("tracks_silent", json!(b.received.silent), "");

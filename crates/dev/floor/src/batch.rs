@@ -51,11 +51,11 @@ pub(crate) struct Batch {
     speaker: bool,
     source: Vec<u8>,
     outbox: Vec<u8>,
-    /// When what is being sent had arrived.
-    since: Instant,
     runs: Vec<Run>,
+    /// How many packets in the outbox each packet of the batch has become.
+    copies: Vec<usize>,
     pub(crate) totals: Totals,
-    /// For how long packets were on their way out, seconds, and how many of them.
+    /// For how long packets were on their way out since they had come, seconds, and how many of them.
     pub(crate) delays: Vec<(f64, usize)>,
 }
 
@@ -83,29 +83,34 @@ impl Batch {
             subscribers,
             layers: if options.simulcast { 3 } else { 1 },
             speaker: options.speaker,
-            since: Instant::now(),
             delays: Vec::new(),
             source: vec![0x5a; 2048],
             outbox: vec![0; OUTBOX + MAX_RUN_BYTES],
             runs: Vec::new(),
+            copies: Vec::new(),
             totals: Totals::default(),
         })
     }
 
     /// Seals the batch subscriber by subscriber, and sends it.
     pub(crate) fn send(&mut self, batch: &[Arrived], socket: &Socket, sender: &mut Sender) {
-        self.since = Instant::now();
+        self.copies.clear();
+        self.copies.resize(batch.len(), 0);
         let mut used = 0;
         for n in 0..self.subscribers.len() {
-            for arrived in batch {
+            for (index, arrived) in batch.iter().enumerate() {
+                let before = used;
                 used = self.seal(n, arrived, used);
+                if let Some(copies) = self.copies.get_mut(index) {
+                    *copies += usize::from(used > before);
+                }
                 if used >= OUTBOX {
-                    self.flush(socket, sender);
+                    self.flush(batch, socket, sender);
                     used = 0;
                 }
             }
         }
-        self.flush(socket, sender);
+        self.flush(batch, socket, sender);
     }
 
     /// Where the outbox ends now.
@@ -153,7 +158,7 @@ impl Batch {
         used + sealed
     }
 
-    fn flush(&mut self, socket: &Socket, sender: &mut Sender) {
+    fn flush(&mut self, batch: &[Arrived], socket: &Socket, sender: &mut Sender) {
         let outbox = &self.outbox;
         let messages = self.runs.iter().filter_map(|run| {
             let payload = outbox.get(run.at..run.at + run.len)?;
@@ -161,7 +166,11 @@ impl Batch {
         });
         let outcome = sender.send(socket, messages);
         let offered: usize = self.runs.iter().map(|run| run.count).sum();
-        self.delays.push((self.since.elapsed().as_secs_f64(), outcome.sent));
+        let now = Instant::now();
+        for (arrived, copies) in batch.iter().zip(&mut self.copies) {
+            let delay = now.saturating_duration_since(arrived.departure.at);
+            self.delays.push((delay.as_secs_f64(), std::mem::take(copies)));
+        }
         self.totals.packets += outcome.sent as u64;
         self.totals.bytes += outcome.bytes as u64;
         self.totals.messages += outcome.messages as u64;

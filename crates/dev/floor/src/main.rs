@@ -54,7 +54,7 @@ struct Floor {
     #[arg(long, default_value_t = 1.0)]
     batch: f64,
     /// 128 or 256: AES-GCM with such a key.
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 128)]
     key_bits: u16,
     /// Seconds.
     #[arg(long, default_value_t = 5.0)]

@@ -459,6 +459,7 @@ impl Connection {
 
     /// Adds this connection's numbers.
     pub fn account(&self, now: Time, into: &mut Stats) {
+        into.profile = into.profile.or(self.keys.as_ref().map(|keys| keys.profile));
         into.sent.add(&self.sent);
         into.received.add(&self.past);
         into.received.add(&self.strays);
@@ -467,7 +468,10 @@ impl Connection {
             into.corrupt_audio += incoming.corrupt_audio();
             match incoming.video(now) {
                 Some(video) => into.videos.push(video),
-                None => into.audios += 1,
+                None => {
+                    into.audios += 1;
+                    into.heard.add(&incoming.received());
+                }
             }
         }
     }

@@ -22,13 +22,15 @@ pub struct Departure {
     pub len: usize,
     /// Ends its frame.
     pub marker: bool,
+    /// When it leaves.
+    pub at: Instant,
 }
 
 /// One track's departures.
 pub struct Plan {
     source: Source,
     pacer: Pacer,
-    waiting: VecDeque<(Instant, Departure)>,
+    waiting: VecDeque<Departure>,
 }
 
 impl Plan {
@@ -50,16 +52,18 @@ impl Plan {
     /// When something is made or leaves.
     pub fn due(&self) -> Instant {
         let made = self.source.due();
-        self.waiting.front().map_or(made, |(at, _)| made.min(*at))
+        self.waiting.front().map_or(made, |next| made.min(next.at))
     }
 
     /// What has left by now, in order.
     pub fn poll(&mut self, now: Time, mut each: impl FnMut(Departure)) {
+        // Whoever looks late finds what was made in time.
+        let made = self.source.due().min(now.mono);
         match &mut self.source {
             Source::Audio(audio) => {
                 if let Some(sound) = audio.poll(now) {
                     let len = sound.payload.len() + TRAILER_LEN;
-                    self.waiting.push_back((now.mono, Departure { layer: 0, len, marker: false }));
+                    self.waiting.push_back(Departure { layer: 0, len, marker: false, at: made });
                 }
             }
             Source::Video(video) => {
@@ -67,14 +71,14 @@ impl Plan {
                     let len = frame.payloads.iter().map(Vec::len).max().unwrap_or_default() + TRAILER_LEN;
                     let last = frame.payloads.len().saturating_sub(1);
                     for n in 0..frame.payloads.len() {
-                        let departure = Departure { layer: frame.layer, len, marker: n == last };
-                        self.waiting.push_back((self.pacer.leaves(now.mono, len), departure));
+                        let at = self.pacer.leaves(made, len);
+                        self.waiting.push_back(Departure { layer: frame.layer, len, marker: n == last, at });
                     }
                 }
             }
         }
-        while self.waiting.front().is_some_and(|(at, _)| *at <= now.mono) {
-            if let Some((_, departure)) = self.waiting.pop_front() {
+        while self.waiting.front().is_some_and(|next| next.at <= now.mono) {
+            if let Some(departure) = self.waiting.pop_front() {
                 each(departure);
             }
         }

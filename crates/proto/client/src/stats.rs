@@ -49,10 +49,13 @@ pub struct Stats {
     pub received: Received,
     /// Of each video track that is received.
     pub videos: Vec<VideoStats>,
-    /// Audio tracks that are received.
+    /// Audio tracks that are received, and what of `received` is theirs.
     pub audios: usize,
+    pub heard: Received,
     /// Whole audio packets that are not what was sent.
     pub corrupt_audio: u64,
+    /// How media is sealed, of the first who has keys.
+    pub profile: Option<srtp::Profile>,
 }
 
 impl Stats {
@@ -62,7 +65,9 @@ impl Stats {
         self.received.add(&other.received);
         self.videos.extend(other.videos);
         self.audios += other.audios;
+        self.heard.add(&other.heard);
         self.corrupt_audio += other.corrupt_audio;
+        self.profile = self.profile.or(other.profile);
     }
 }
 

@@ -33,6 +33,15 @@ impl Profile {
         }
     }
 
+    /// The name of that registry.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Aes128CmSha1_80 => "SRTP_AES128_CM_HMAC_SHA1_80",
+            Self::AeadAes128Gcm => "SRTP_AEAD_AES_128_GCM",
+            Self::AeadAes256Gcm => "SRTP_AEAD_AES_256_GCM",
+        }
+    }
+
     /// AES-GCM, which costs a fifth of AES-CM with HMAC-SHA1.
     pub fn is_aead(self) -> bool {
         !matches!(self, Self::Aes128CmSha1_80)

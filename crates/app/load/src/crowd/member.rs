@@ -67,6 +67,14 @@ impl Member {
         Ok(Self { participant, sockets, say, began, connected: false, over: false, next: None })
     }
 
+    /// From now on the poller tells nothing of the sockets.
+    pub(super) fn forget_poller(&self, poller: &Poller) {
+        for (socket, _) in &self.sockets {
+            // One that it does not know is one less to forget.
+            let _ = poller.remove(socket);
+        }
+    }
+
     /// Neither in nor given up.
     pub(super) fn is_joining(&self) -> bool {
         !self.connected && !self.over
