@@ -208,7 +208,7 @@ impl Conference {
 
     /// How many participants there are, hidden ones too.
     pub fn participants(&self) -> usize {
-        self.room.participants().count()
+        self.room.participants().len()
     }
 
     /// How many tracks are published.

@@ -2,7 +2,7 @@
 //!
 //! Owns: what is known of each participant's transports, and what was last said. The score itself is `sfu`'s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use livekit_protocol as proto;
 use proto::signal_response::Message;
@@ -73,14 +73,13 @@ impl Conference {
         if known.told.replace(quality) == Some(quality) {
             return;
         }
-        let hears = |receiver: &&ParticipantSid| {
-            let Some(participant) = self.room.participant(receiver) else { return false };
-            // Who has lost the line knows it; livekit-client would make itself anew for being told so.
-            let itself = *receiver == sid && quality != proto::ConnectionQuality::Lost;
-            let publisher = |t| self.room.track(t).map(|t| &t.publisher);
-            itself || participant.subscribed().any(|t| publisher(t) == Some(sid))
-        };
-        let receivers: Vec<_> = self.sessions.keys().filter(hears).cloned().collect();
+        let Some(participant) = self.room.participant(sid) else { return };
+        let tracks = self.room.live_tracks(participant);
+        let mut receivers: BTreeSet<_> = tracks.flat_map(|track| track.subscribers()).cloned().collect();
+        // Who has lost the line knows it; livekit-client would make itself anew for being told so.
+        if quality != proto::ConnectionQuality::Lost {
+            receivers.insert(sid.clone());
+        }
         for receiver in receivers {
             self.say_quality(&receiver, sid, quality, score);
         }
