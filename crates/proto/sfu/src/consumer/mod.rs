@@ -37,6 +37,8 @@ use sent::{Sent, SentLog, Source, Stamp};
 /// What a subscriber's packets pass on their way out: borrowed from its peer for a batch.
 pub(crate) struct Egress<'a> {
     pub(crate) now: Time,
+    /// The same in microseconds since the router began, wrapping after 71 minutes: what is remembered of each packet.
+    pub(crate) micros: u32,
     /// The time as the abs-send-time extension has it.
     pub(crate) abs_send_time: u32,
     pub(crate) path: Path,
@@ -296,7 +298,7 @@ impl Consumer {
         if let Some((transport_seq, payload_len)) = self.send(&what, content, egress) {
             self.feedback.count(payload_len);
             let stamp = Stamp { transport_seq, ..stamp };
-            self.log.record(&Sent { source, codec: content.meta.codec, stamp, at: egress.now.mono });
+            self.log.record(&Sent { source, codec: content.meta.codec, stamp, at: egress.micros });
         }
     }
 
@@ -314,7 +316,7 @@ impl Consumer {
         let mut transport_seq = what.stamp.transport_seq;
         if let Some(place) = composed.transport_seq.and_then(|range| buf.get_mut(range)) {
             if !what.repeat {
-                transport_seq = egress.gate.pass(egress.now.mono, composed.len);
+                transport_seq = egress.gate.pass(egress.micros, composed.len);
             }
             place.copy_from_slice(&transport_seq.to_be_bytes());
         }

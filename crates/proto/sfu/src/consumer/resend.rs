@@ -36,14 +36,14 @@ impl Consumer {
             egress.counters.repair.not_cached += 1;
             return;
         };
-        if !self.log.may_go(seq, egress.now.mono, self.feedback.round_trip()) {
+        if !self.log.may_go(seq, egress.micros, self.feedback.round_trip()) {
             return;
         }
         if !budget.may_repair(egress.now.mono, content.packet.len()) {
             egress.counters.repair.no_room += 1;
             return;
         }
-        self.log.note_gone(seq, egress.now.mono);
+        self.log.note_gone(seq, egress.micros);
         let Some(what) = self.repetition(source, codec, stamp, egress) else {
             egress.counters.repair.not_cached += 1;
             return;

@@ -5,7 +5,7 @@
 //! without, it must be the same packet byte for byte, because under AES-GCM one (key, SSRC, index) must
 //! never seal two different ones (RFC 7714 section 8.4).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use codec::vp8;
 
@@ -52,7 +52,8 @@ pub(crate) struct Sent {
     /// Index of the publisher's codec.
     pub(crate) codec: u8,
     pub(crate) stamp: Stamp,
-    pub(crate) at: Instant,
+    /// In [`Egress::micros`](crate::consumer::Egress::micros).
+    pub(crate) at: u32,
 }
 
 /// A [`Sent`] in half a cache line: one is written for every packet that leaves, and with hundreds of
@@ -62,7 +63,6 @@ pub(crate) struct Sent {
 struct Slot {
     /// Low bits of the number it went out under; a log is far shorter than they tell apart.
     seq: u32,
-    /// Microseconds since the log's first packet, wrapping after 71 minutes.
     at: u32,
     timestamp: u32,
     /// Low bits of the number in its ring.
@@ -88,7 +88,7 @@ const BLANK: u32 = 4;
 const FLAG_BITS: u32 = 8;
 
 impl Slot {
-    fn new(sent: &Sent, at: u32) -> Self {
+    fn new(sent: &Sent) -> Self {
         let (encoding, epoch, source, blank) = match sent.source {
             Source::Packet { encoding, epoch, seq } => (encoding, epoch, seq, 0),
             Source::Blank => (0, 0, 0, BLANK),
@@ -97,7 +97,7 @@ impl Slot {
         let flags = USED | blank | if marker { MARKER } else { 0 };
         Self {
             seq: numbers.seq as u32,
-            at,
+            at: sent.at,
             timestamp: numbers.timestamp,
             source,
             time_and_flags: abs_send_time << FLAG_BITS | flags,
@@ -128,13 +128,11 @@ impl Slot {
 pub(crate) struct SentLog {
     slots: Vec<Slot>,
     len: usize,
-    /// When the first packet was remembered.
-    opened: Option<Instant>,
 }
 
 impl SentLog {
     pub(crate) fn new(video: bool) -> Self {
-        Self { slots: Vec::new(), len: if video { VIDEO_PACKETS } else { AUDIO_PACKETS }, opened: None }
+        Self { slots: Vec::new(), len: if video { VIDEO_PACKETS } else { AUDIO_PACKETS } }
     }
 
     /// Packets remembered.
@@ -149,7 +147,7 @@ impl SentLog {
             // Once a consumer, when it first gets something.
             self.slots = vec![Slot::default(); FIRST.min(self.len)];
         }
-        let slot = Slot::new(sent, self.micros(sent.at));
+        let slot = Slot::new(sent);
         let old = self.slots.get(self.place(slot.seq)).copied().unwrap_or_default();
         if old.has(USED) {
             if (old.seq.wrapping_sub(slot.seq) as i32) > 0 {
@@ -168,11 +166,6 @@ impl SentLog {
         if let Some(place) = self.slots.get_mut(at) {
             *place = slot;
         }
-    }
-
-    fn micros(&mut self, at: Instant) -> u32 {
-        let opened = *self.opened.get_or_insert(at);
-        at.saturating_duration_since(opened).as_micros() as u32
     }
 
     fn place(&self, seq: u32) -> usize {
@@ -205,15 +198,14 @@ impl SentLog {
     }
 
     /// Whether the packet may go again now, given the round trip time.
-    pub(crate) fn may_go(&mut self, seq: u64, now: Instant, round_trip: Option<Duration>) -> bool {
+    pub(crate) fn may_go(&self, seq: u64, now: u32, round_trip: Option<Duration>) -> bool {
         let interval = round_trip.map_or(LEAST_RESEND_INTERVAL, |rtt| (rtt / 2).max(LEAST_RESEND_INTERVAL));
-        let now = self.micros(now);
         self.slot(seq).is_some_and(|slot| u128::from(now.wrapping_sub(slot.at)) >= interval.as_micros())
     }
 
     /// It has gone again.
-    pub(crate) fn note_gone(&mut self, seq: u64, now: Instant) {
-        let (now, at) = (self.micros(now), self.place(seq as u32));
+    pub(crate) fn note_gone(&mut self, seq: u64, now: u32) {
+        let at = self.place(seq as u32);
         if let Some(slot) = self.slots.get_mut(at)
             && slot.has(USED)
             && slot.seq == seq as u32
@@ -234,19 +226,18 @@ impl SentLog {
 mod tests {
     use super::*;
 
-    fn sent(t0: Instant, ms: u64, seq: u64) -> Sent {
+    fn sent(ms: u64, seq: u64) -> Sent {
         let numbers = Numbers { seq, timestamp: seq as u32, vp8: vp8::Ids::default() };
         let stamp = Stamp { numbers, marker: false, transport_seq: 0, abs_send_time: 0 };
-        Sent { source: Source::Blank, codec: 0, stamp, at: t0 + Duration::from_millis(ms) }
+        Sent { source: Source::Blank, codec: 0, stamp, at: ms as u32 * 1000 }
     }
 
     #[test]
     fn a_second_is_remembered_whatever_the_rate_as_far_as_it_may() {
-        let t0 = Instant::now();
         for (interval, slots) in [(100, 32), (20, 64), (5, 256), (1, VIDEO_PACKETS)] {
             let mut log = SentLog::new(true);
             for n in 0..3000 {
-                log.record(&sent(t0, n * interval, 70_000 + n));
+                log.record(&sent(n * interval, 70_000 + n));
             }
             assert_eq!(log.slots.len(), slots, "every {interval} ms");
             let kept = (1000 / interval).min(VIDEO_PACKETS as u64);
@@ -259,20 +250,20 @@ mod tests {
 
     #[test]
     fn a_late_packet_does_not_push_a_newer_one_out_and_a_repeat_takes_its_own_place() {
-        let t0 = Instant::now();
         let mut log = SentLog::new(false);
-        log.record(&sent(t0, 0, 100));
-        log.record(&sent(t0, 5000, 100 + FIRST as u64));
-        log.record(&sent(t0, 5001, 100));
+        log.record(&sent(0, 100));
+        log.record(&sent(5000, 100 + FIRST as u64));
+        log.record(&sent(5001, 100));
         assert!(log.find(100).is_none() && log.find(100 + FIRST as u64).is_some());
-        log.record(&sent(t0, 5002, 100 + FIRST as u64));
+        log.record(&sent(5002, 100 + FIRST as u64));
         assert_eq!(log.slots.len(), FIRST);
     }
 
     #[test]
     fn what_is_remembered_is_found_as_it_was_whatever_its_numbers_have_come_to() {
         assert_eq!(size_of::<Slot>(), 32);
-        let t0 = Instant::now();
+        // The clock wraps meanwhile.
+        let t0 = u32::MAX - 10_000;
         let mut log = SentLog::new(true);
         let vp8 = vp8::Ids { picture_id: 0x7fff, tl0_picture_index: 0xfe, key_index: 0x1f };
         // Over the wrap of the low bits.
@@ -285,7 +276,7 @@ mod tests {
         }
         assert!(log.find(u64::from(u32::MAX) - 5).is_some() && log.find(u64::from(u32::MAX) + 5).is_none());
         let seq = u64::from(u32::MAX);
-        let after = |ms| t0 + Duration::from_millis(ms);
+        let after = |ms: u32| t0.wrapping_add(ms * 1000);
         assert!(!log.may_go(seq, after(19), None) && log.may_go(seq, after(20), None));
         log.note_gone(seq, after(20));
         assert!(!log.may_go(seq, after(39), None) && log.may_go(seq, after(40), None));

@@ -36,12 +36,12 @@ impl Router {
         if !self.batch.active {
             self.begin_fan_out();
         }
-        let abs_send_time = AbsSendTime::from_ntp(now.ntp()).0;
+        let (micros, abs_send_time) = (self.micros(now), AbsSendTime::from_ntp(now.ntp()).0);
         while self.batch.next < self.batch.due.len() {
             if self.batch.next >= self.batch.warm {
                 self.warm();
             }
-            self.serve(now, abs_send_time, outbox);
+            self.serve(now, (micros, abs_send_time), outbox);
             if outbox.is_full() && self.batch.next < self.batch.due.len() {
                 self.count_out(outbox, before);
                 return true;
@@ -117,7 +117,7 @@ impl Router {
     }
 
     /// Sends the next subscriber the whole batch.
-    fn serve(&mut self, now: Time, abs_send_time: u32, outbox: &mut Outbox) {
+    fn serve(&mut self, now: Time, (micros, abs_send_time): (u32, u32), outbox: &mut Outbox) {
         let rest = self.batch.due.get(self.batch.next..).unwrap_or_default();
         let Some(key) = rest.first().map(|due| due.peer) else { return };
         let count = rest.iter().take_while(|due| due.peer == key).count();
@@ -129,6 +129,7 @@ impl Router {
         let before = outbox.bytes().len();
         let mut egress = Egress {
             now,
+            micros,
             abs_send_time,
             path,
             outbound: &mut keys.outbound,

@@ -61,6 +61,7 @@ pub struct Router {
     /// See [`Router::shed_video`].
     shedding: bool,
     counters: Counters,
+    began: Instant,
 }
 
 /// What a peer's feedback has said so far about the way to it.
@@ -144,7 +145,7 @@ impl std::fmt::Debug for Router {
 impl Router {
     /// A router for worker number `worker`. All transports show `certificate`; `seed` decides sequence
     /// numbers and tie-breaks.
-    pub fn new(_now: Time, config: Config, certificate: peer::Certificate, worker: u8, seed: u64) -> Self {
+    pub fn new(now: Time, config: Config, certificate: peer::Certificate, worker: u8, seed: u64) -> Self {
         Self {
             config,
             certificate,
@@ -165,6 +166,7 @@ impl Router {
             next_allocation: None,
             shedding: false,
             counters: Counters::default(),
+            began: now.mono,
         }
     }
 
@@ -225,6 +227,11 @@ impl Router {
         if self.events.len() < self.config.event_queue {
             self.events.push_back(event);
         }
+    }
+
+    /// See [`Egress::micros`](crate::consumer::Egress::micros).
+    fn micros(&self, now: Time) -> u32 {
+        now.since(self.began).as_micros() as u32
     }
 
     /// The peer may have something to send.

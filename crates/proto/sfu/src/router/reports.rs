@@ -18,7 +18,8 @@ const MAX_NACKS: usize = 1024;
 const MAX_FATES: u16 = 8192;
 
 impl Router {
-    /// Takes an opened compound of a peer.
+    /// Takes an opened compound of a peer. Most of them want no answer: who is to send something is woken by what asks
+    /// for it.
     pub(super) fn reports(&mut self, now: Time, key: usize, compound: &[u8]) {
         let (mut nacks, mut fates) = (MAX_NACKS, MAX_FATES);
         for packet in packets(compound) {
@@ -53,7 +54,6 @@ impl Router {
                 Err(_) => self.counters.drops.malformed += 1,
             }
         }
-        self.wake(key);
     }
 
     fn transport_report(
@@ -62,12 +62,14 @@ impl Router {
         key: usize,
         arrivals: impl Iterator<Item = (u16, Option<i64>)>,
     ) {
+        let micros = self.micros(now);
         let Some(Sending { gate, budget, .. }) = self.peers.get_mut(key).map(|p| &mut p.sending) else {
             return;
         };
         let mut less = false;
         for (seq, arrived) in arrivals {
-            let Some((departed, size)) = gate.report(now.mono, seq, arrived.is_some()) else { continue };
+            let Some((ago, size)) = gate.report(micros, seq, arrived.is_some()) else { continue };
+            let Some(departed) = now.mono.checked_sub(ago) else { continue };
             let fate = Fate { departed, size, arrived };
             less |= self.config.adapt && budget.take(now.mono, fate);
         }
@@ -122,6 +124,7 @@ impl Router {
             self.counters.repair.nacks_in += 1;
             peer.sending.ask_again(consumer, seq);
         }
+        self.wake(key);
         count
     }
 

@@ -213,6 +213,7 @@ impl Router {
     }
 
     fn retransmit(&mut self, now: Time, key: usize, outbox: &mut Outbox) {
+        let micros = self.micros(now);
         let Some(peer) = self.peers.get_mut(key) else { return };
         while let Some((consumer, seq)) = peer.sending.next_resend() {
             let (Some(path), Some(keys)) = (peer.ice.path, &mut peer.keys) else { return };
@@ -220,6 +221,7 @@ impl Router {
             let Some(producer) = consumer.producer.and_then(|key| self.producers.get(key)) else { continue };
             let mut egress = Egress {
                 now,
+                micros,
                 abs_send_time: AbsSendTime::from_ntp(now.ntp()).0,
                 path,
                 outbound: &mut keys.outbound,
