@@ -8,7 +8,7 @@ import { MODES, freshRoom, setUp } from "../harness/suite.js";
 const TRACKS = 9;
 const config = `
 limit: { num_tracks: ${TRACKS}, subscription_limit_video: 1, subscription_limit_audio: 1 }
-room: { max_participants: 2 }
+room: { max_participants: 2, departure_timeout: 1 }
 `;
 const suite = setUp("limits", { config });
 
@@ -43,6 +43,9 @@ it("a room has two seats, and room for those who depend on them", async () => {
   await ada.told("left", "bob");
   await cyd.join(suite.server, room);
   await ada.told("joined", "cyd");
+  // Where nobody else is left, an agent does not keep the room.
+  for (const person of [ada, cyd]) await person.leave();
+  await agent.notices("the room's end", ({ ended }) => ended === "ROOM_CLOSED");
 });
 
 it("a server that carries all it may lets nobody in, and those who are there go on", async () => {

@@ -5,8 +5,9 @@
 
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
-import { RequestResponse_Reason as Reason, RoomConfiguration } from "@livekit/protocol";
+import { ParticipantInfo_Kind, RequestResponse_Reason as Reason, RoomConfiguration } from "@livekit/protocol";
 import { AccessToken, RoomServiceClient } from "livekit-server-sdk";
+import { Signal } from "../harness/signal.js";
 import { MODES, freshRoom, setUp, step } from "../harness/suite.js";
 import { until } from "../harness/until.js";
 
@@ -145,6 +146,22 @@ for (const [mode, options] of MODES) {
     });
   });
 }
+
+it("everybody is of the kind that their token says", async () => {
+  const room = freshRoom("kinds");
+  const [ada] = await suite.gather(room, ["ada"]);
+  const kinds = ["standard", "ingress", "egress", "sip", "agent", "connector", "bridge"];
+  for (const kind of kinds) {
+    const url = `${suite.server.ws}/rtc?access_token=${await suite.server.token(kind, room, { kind })}&protocol=16`;
+    const { participant } = await new Signal(url).hears("join");
+    assert.equal(ParticipantInfo_Kind[participant.kind], kind.toUpperCase());
+  }
+  const { others } = await standing(ada, "one who knows all of them", (now) => kinds.every((kind) => now.others[kind]));
+  for (const kind of kinds) assert.equal(others[kind].kind, kind.toUpperCase());
+  const [{ numParticipants }] = await rooms.listRooms([room]);
+  assert.equal(numParticipants, 1 + kinds.length - 2, "agents and recorders are not counted");
+  await rooms.deleteRoom(room);
+});
 
 it("a token's configuration makes the room: seats, metadata and how long it waits", async () => {
   const name = freshRoom("configured");

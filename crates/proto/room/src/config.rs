@@ -29,7 +29,7 @@ pub struct Config {
     pub metadata: String,
     /// 0 is no limit. Agents and recorders do not count.
     pub max_participants: u32,
-    /// How long it waits for its first participant.
+    /// How long it waits for its first participant. Agents and recorders do not count here either, nor below.
     pub empty_timeout: Duration,
     /// How long it outlives its last participant.
     pub departure_timeout: Duration,

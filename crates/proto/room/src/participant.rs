@@ -93,6 +93,18 @@ pub struct NewParticipant {
     pub settings: Settings,
 }
 
+impl NewParticipant {
+    /// Agents and recorders are there for the others: they fill no seat, are not counted, and keep no room open.
+    pub fn is_dependent(&self) -> bool {
+        matches!(self.kind, Kind::Agent | Kind::Egress)
+    }
+
+    /// May have tracks that others may not, and makes the room a recorded one.
+    pub fn is_recorder(&self) -> bool {
+        self.kind == Kind::Egress || self.permission.recorder
+    }
+}
+
 /// Someone in the room.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Participant {
@@ -126,11 +138,6 @@ impl Participant {
     /// Tracks they receive.
     pub fn subscribed(&self) -> impl Iterator<Item = &TrackSid> {
         self.subscriptions.iter().filter(|(_, s)| s.active).map(|(track, _)| track)
-    }
-
-    /// Recorders and agents fill no seat.
-    pub(crate) fn takes_seat(&self) -> bool {
-        !matches!(self.who.kind, Kind::Agent | Kind::Egress)
     }
 }
 
@@ -193,8 +200,7 @@ impl Admission {
     pub(crate) fn permits(&self, subscriber: &Participant, track: &TrackSid) -> bool {
         let may = |rights: Option<&Rights>| rights.is_some_and(|r| r.all_tracks || r.tracks.contains(track));
         self.everyone
-            || subscriber.who.kind == Kind::Egress
-            || subscriber.who.permission.recorder
+            || subscriber.who.is_recorder()
             || may(self.by_sid.get(&subscriber.sid.0))
             || may(self.by_identity.get(&subscriber.who.identity))
     }

@@ -25,6 +25,9 @@ impl Room {
         }
         let sid = ParticipantSid(ids::random("PA_", &mut self.rng));
         let identity = who.identity.clone();
+        if !who.is_dependent() {
+            self.someone_came();
+        }
         let participant = Participant {
             sid: sid.clone(),
             who,
@@ -38,7 +41,6 @@ impl Room {
         };
         self.participants.insert(sid.clone(), participant);
         self.by_identity.insert(identity, sid.clone());
-        self.someone_came();
         self.set_timer(now.mono + self.config.join_timeout, Timer::Join(sid.clone()));
         self.emit(Event::Joined { participant: sid.clone() });
         self.emit(Event::RoomUpdated { metadata: false });
@@ -48,11 +50,11 @@ impl Room {
     }
 
     fn check_seats(&self, who: &NewParticipant, previous: Option<&ParticipantSid>) -> Result<(), Refusal> {
-        let fills = !matches!(who.kind, auth::Kind::Agent | auth::Kind::Egress);
-        if self.config.max_participants == 0 || !fills {
+        if self.config.max_participants == 0 || who.is_dependent() {
             return Ok(());
         }
-        let taken = self.participants.values().filter(|p| p.takes_seat() && Some(&p.sid) != previous).count();
+        let sits = |p: &&Participant| !p.who.is_dependent() && Some(&p.sid) != previous;
+        let taken = self.participants.values().filter(sits).count();
         if taken >= self.config.max_participants as usize { Err(Refusal::Full) } else { Ok(()) }
     }
 
@@ -62,7 +64,7 @@ impl Room {
             return Ok(());
         }
         participant.state = State::Active;
-        let recorder = participant.who.permission.recorder;
+        let recorder = participant.who.is_recorder();
         self.touch(sid);
         self.emit(Event::Activated { participant: sid.clone() });
         if recorder {
@@ -102,10 +104,10 @@ impl Room {
         let connected = participant.state == State::Active;
         participant.state = State::Disconnected;
         participant.version += 1;
-        let recorder = participant.who.permission.recorder;
+        let (recorder, dependent) = (participant.who.is_recorder(), participant.who.is_dependent());
         self.emit(Event::Left { participant: Box::new(participant), connected, reason });
         self.emit(Event::RoomUpdated { metadata: recorder });
-        if self.participants.is_empty() {
+        if !dependent && self.participants.values().all(|p| p.who.is_dependent()) {
             let patience = self.config.departure_timeout;
             self.wait_for_someone(now, patience);
         }

@@ -15,7 +15,7 @@ use crate::{
 /// A deadline's cause. What it was for may have gone when it comes: it is looked at again then.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
-    /// Nobody is here.
+    /// Nobody is here, or nobody but agents and recorders.
     Idle,
     /// Has this participant got connected?
     Join(ParticipantSid),
@@ -158,7 +158,7 @@ impl Room {
     }
 
     /// Everyone, hidden ones too, ordered by sid.
-    pub fn participants(&self) -> impl ExactSizeIterator<Item = &Participant> {
+    pub fn participants(&self) -> impl Iterator<Item = &Participant> {
         self.participants.values()
     }
 
@@ -182,9 +182,10 @@ impl Room {
         participant.tracks.iter().filter_map(|t| self.tracks.get(t)).filter(|t| t.live)
     }
 
-    /// How many are here and seen.
+    /// How many are here and seen, agents and recorders aside.
     pub fn visible_count(&self) -> usize {
-        self.participants.values().filter(|p| !p.who.permission.hidden).count()
+        let counts = |p: &&Participant| !p.who.permission.hidden && !p.who.is_dependent();
+        self.participants.values().filter(counts).count()
     }
 
     /// How many of them publish.
@@ -195,7 +196,7 @@ impl Room {
 
     /// A recorder is connected.
     pub fn recorded(&self) -> bool {
-        self.participants.values().any(|p| p.who.permission.recorder && p.state == State::Active)
+        self.participants.values().any(|p| p.who.is_recorder() && p.state == State::Active)
     }
 
     pub(crate) fn emit(&mut self, event: Event) {

@@ -275,6 +275,41 @@ fn rooms_end_when_nobody_comes_and_after_the_last_has_gone() {
     assert_eq!(room.handle(gone, Command::Join(Box::new(who("late")))), Err(Refusal::Ended));
 }
 
+#[test]
+fn agents_and_recorders_keep_no_room_open_and_fill_no_seat() {
+    let now = time();
+    let after = |seconds| now.after(Duration::from_secs(seconds));
+    for kind in [Kind::Agent, Kind::Egress] {
+        let mut room = Room::new(now, Config { max_participants: 1, ..Config::default() }, 1);
+        let of_kind = |identity: &str, kind| Box::new(NewParticipant { kind, ..who(identity) });
+        // Nobody has come yet: its time goes on.
+        room.handle(now, Command::Join(of_kind("helper", kind))).unwrap();
+        let Some(helper) = room.by_identity("helper").map(|p| p.sid.clone()) else { panic!() };
+        room.handle(now, Command::Activate { participant: helper.clone() }).unwrap();
+        assert_eq!((room.visible_count(), room.recorded()), (0, kind == Kind::Egress));
+        let alice = join(&mut room, after(299), "alice");
+        room.handle(after(299), Command::Activate { participant: alice.clone() }).unwrap();
+        room.handle_timeout(after(500));
+        assert!(!room.ended() && room.visible_count() == 1);
+        for other in [Kind::Standard, Kind::Ingress, Kind::Sip, Kind::Connector, Kind::Bridge] {
+            let refused = room.handle(after(500), Command::Join(of_kind("late", other)));
+            assert_eq!(refused, Err(Refusal::Full), "{other:?}");
+        }
+        room.handle(after(500), Command::Join(of_kind("another", kind))).unwrap();
+        // Whoever depends may come and go: the room ends when its time after the last of the others is over.
+        let gone = |participant| Command::Leave { participant, reason: LeaveReason::ClientInitiated };
+        room.handle(after(600), gone(alice)).unwrap();
+        room.handle(after(610), gone(helper)).unwrap();
+        room.handle(after(615), Command::Join(of_kind("third", kind))).unwrap();
+        room.handle_timeout(after(619));
+        assert!(!room.ended());
+        room.handle_timeout(after(620));
+        assert!(room.ended(), "{kind:?}");
+        let left = events(&mut room).into_iter().filter(|e| matches!(e, Event::Left { .. })).count();
+        assert_eq!(left, 4);
+    }
+}
+
 fn publish_data(
     room: &mut Room,
     now: Time,
