@@ -34,9 +34,6 @@ pub enum Reject {
     /// SRTCP without encryption, which WebRTC does not use (RFC 8827 section 6.5).
     #[error("not encrypted")]
     Unencrypted,
-    /// The peer has used more than [`MAX_INBOUND_SSRCS`].
-    #[error("too many SSRCs")]
-    TooManySsrcs,
 }
 
 /// The receiving half of a transport.
@@ -125,21 +122,30 @@ impl Inbound {
     }
 }
 
-/// Replay windows by SSRC.
+/// Replay windows by SSRC. A stream that was silent for longest gives way where there are too many; only packets that are
+/// authentic count.
 struct Replay<const WORDS: usize> {
     table: Table,
-    windows: Vec<Window<WORDS>>,
+    streams: Vec<Stream<WORDS>>,
+    /// Packets of all streams so far.
+    count: u64,
+}
+
+struct Stream<const WORDS: usize> {
+    window: Window<WORDS>,
+    /// Its last packet's place among those of all.
+    last: u64,
 }
 
 impl<const WORDS: usize> Default for Replay<WORDS> {
     fn default() -> Self {
-        Self { table: Table::default(), windows: Vec::new() }
+        Self { table: Table::default(), streams: Vec::new(), count: 0 }
     }
 }
 
 impl<const WORDS: usize> Replay<WORDS> {
     fn window(&self, slot: Option<u32>) -> Option<&Window<WORDS>> {
-        self.windows.get(slot? as usize)
+        self.streams.get(slot? as usize).map(|stream| &stream.window)
     }
 
     fn highest(&self, slot: Option<u32>) -> Option<u64> {
@@ -155,23 +161,36 @@ impl<const WORDS: usize> Replay<WORDS> {
             Some(Verdict::Fresh) => Ok(()),
             Some(Verdict::Seen) => Err(Reject::Replayed),
             Some(Verdict::Old) => Err(Reject::Old),
-            None if self.table.len() >= MAX_INBOUND_SSRCS => Err(Reject::TooManySsrcs),
             None => Ok(()),
         }
     }
 
     fn mark(&mut self, slot: Option<u32>, ssrc: u32, index: u64) {
-        let slot = match slot {
-            Some(slot) => slot as usize,
-            None => {
-                let slot = self.windows.len();
-                self.windows.push(Window::new());
-                self.table.set(ssrc, slot as u32);
-                slot
-            }
-        };
-        if let Some(window) = self.windows.get_mut(slot) {
-            window.mark(index);
+        let slot = slot.unwrap_or_else(|| self.enter(ssrc));
+        self.count += 1;
+        if let Some(stream) = self.streams.get_mut(slot as usize) {
+            stream.window.mark(index);
+            stream.last = self.count;
         }
+    }
+
+    /// A slot for a new stream.
+    fn enter(&mut self, ssrc: u32) -> u32 {
+        let mut slot = self.streams.len() as u32;
+        let fresh = Stream { window: Window::new(), last: 0 };
+        if self.table.len() < MAX_INBOUND_SSRCS {
+            self.streams.push(fresh);
+        } else {
+            let last = |slot: u32| self.streams.get(slot as usize).map(|stream| stream.last);
+            if let Some((silent, its)) = self.table.iter().min_by_key(|(_, slot)| last(*slot)) {
+                self.table.remove(silent);
+                slot = its;
+            }
+            if let Some(stream) = self.streams.get_mut(slot as usize) {
+                *stream = fresh;
+            }
+        }
+        self.table.set(ssrc, slot);
+        slot
     }
 }

@@ -22,8 +22,8 @@ pub use keys::{KeyError, Role, contexts};
 pub use outbound::{Outbound, Repeats, SealError, StreamIndex};
 pub use profile::Profile;
 
-/// SSRCs whose replay windows one [`Inbound`] keeps, for RTP and for RTCP each. A hundred publications of
-/// simulcast with RTX fit; each costs about 150 bytes.
+/// SSRCs whose replay windows one [`Inbound`] keeps, for RTP and for RTCP each: beyond it the one that was silent for
+/// longest is forgotten. A hundred publications of simulcast with RTX fit; each costs about 150 bytes.
 pub const MAX_INBOUND_SSRCS: usize = 1024;
 
 /// SSRCs that one [`Outbound`] ever seals with, closed ones included: a closed one is remembered in eight

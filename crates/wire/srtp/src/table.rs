@@ -33,6 +33,17 @@ impl Table {
         }
     }
 
+    pub(crate) fn remove(&mut self, ssrc: u32) {
+        if let Ok(at) = self.entries.binary_search_by_key(&ssrc, |entry| entry.0) {
+            self.entries.remove(at);
+        }
+    }
+
+    /// Every SSRC with its slot.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.entries.iter().copied()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -129,7 +129,6 @@ impl Router {
             Reject::Short | Reject::Unencrypted => drops.malformed += 1,
             Reject::Replayed | Reject::Old => drops.replayed += 1,
             Reject::Unauthentic => drops.forged += 1,
-            Reject::TooManySsrcs => drops.unknown_ssrc += 1,
         }
     }
 
