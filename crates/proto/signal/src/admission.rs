@@ -17,10 +17,17 @@ use crate::negotiation::{Downstream, Upstream};
 use crate::rate::Allowance;
 use crate::reliable::Reliable;
 use crate::session::{Hold, Make, Session};
+use crate::settings::Paced;
 use crate::{Conference, Join, JoinRequest, Mode, Output, SessionId};
 
 /// A token's shortest life when it is renewed.
 const TOKEN_LIFE_MIN: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// Whose second connection it is, if it is one: its identity is that and the name of the connection.
+fn twin_of(identity: &str, request: &JoinRequest) -> Option<String> {
+    let name = request.publish.as_ref()?;
+    identity.strip_suffix(name)?.strip_suffix('#').map(str::to_owned)
+}
 
 impl Conference {
     pub(crate) fn on_join(&mut self, now: Time, join: Join) {
@@ -81,6 +88,7 @@ impl Conference {
             mode: request.mode,
             media_only: request.media_only,
             make: Make::of(request),
+            twin_of: twin_of(&claims.identity, request),
             claims,
             ice_lite: self.config.media.ice_lite && !request.disable_ice_lite,
             may_pause: request.allow_pause.unwrap_or(self.config.limits.allow_pause),
@@ -91,6 +99,8 @@ impl Conference {
             told_of: false,
             untold: Vec::new(),
             requests: Allowance::full(self.config.limits.requests, now),
+            descriptions: Allowance::full(self.config.limits.descriptions, now),
+            settings: Paced::default(),
             updates: Allowance::full(self.config.limits.updates, now),
             data: Allowance::full(self.config.limits.data, now),
             data_refused: None,
@@ -149,7 +159,7 @@ impl Conference {
     }
 
     /// Forgets a participant who has left the room; tells it why, unless it said so itself.
-    pub(crate) fn drop_session(&mut self, sid: &ParticipantSid, reason: LeaveReason) {
+    pub(crate) fn drop_session(&mut self, now: Time, sid: &ParticipantSid, reason: LeaveReason) {
         let Some(session) = self.sessions.remove(sid) else { return };
         if let Some(socket) = session.socket {
             self.sockets.remove(&socket);
@@ -161,17 +171,17 @@ impl Conference {
         }
         for (_, line) in session.downstream.lines() {
             self.consumers.remove(&line.consumer);
-            self.names.release(line.ssrc);
-            if let Some(rtx) = line.rtx {
-                self.names.release(rtx);
-            }
+            self.names.release_line(line);
         }
         self.peers.remove(&session.up.peer);
+        self.names.release(session.up.peer.0);
         if session.up.opened {
             self.command(sfu::Command::ClosePeer { peer: session.up.peer });
         }
+        self.legacies.keep(now.mono, sid.clone(), session.reliable);
         if let Some(down) = session.down {
             self.peers.remove(&down.peer);
+            self.names.release(down.peer.0);
             self.command(sfu::Command::ClosePeer { peer: down.peer });
         }
     }
@@ -182,6 +192,10 @@ impl Conference {
         let Some(socket) = session.socket else { return };
         let Some(participant) = self.room.participant(sid) else { return };
         let mut claims = session.claims.clone();
+        if let Some(identity) = &session.twin_of {
+            // The token is that of whom it belongs to, and ends with it.
+            claims.identity.clone_from(identity);
+        }
         let profile = &participant.who.profile;
         claims.name.clone_from(&profile.name);
         claims.metadata.clone_from(&profile.metadata);

@@ -19,6 +19,7 @@ use crate::media::Names;
 use crate::messages;
 use crate::negotiation::Chosen;
 use crate::quality::Qualities;
+use crate::reliable::Legacies;
 use crate::resume::Departures;
 use crate::second_codec::Second;
 use crate::session::Session;
@@ -47,6 +48,8 @@ pub(crate) enum Timer {
     Crowd,
     /// Has what this publisher left out come?
     Gap(ParticipantSid),
+    /// What has this subscriber wanted of its tracks meanwhile?
+    Settings(ParticipantSid),
     /// Who was made to seem to speak falls silent.
     Hush(ParticipantSid),
 }
@@ -82,6 +85,7 @@ pub struct Conference {
     pub(crate) data_refused: u64,
     /// Who has gone lately.
     pub(crate) departures: Departures,
+    pub(crate) legacies: Legacies,
     /// Whom SDKs' tests have limited to a way, by identity.
     pub(crate) ways: Ways,
     /// Methods that the server API has called and that have not answered.
@@ -118,6 +122,7 @@ impl Conference {
             blobs: Blobs::default(),
             data_refused: 0,
             departures: Departures::default(),
+            legacies: Legacies::default(),
             ways: Ways::default(),
             calls: Calls::default(),
             forwardings: Forwardings::default(),
@@ -176,6 +181,7 @@ impl Conference {
                 Timer::Call(ticket) => self.check_call(now, ticket),
                 Timer::Crowd => self.tell_crowd(),
                 Timer::Gap(publisher) => self.check_gap(now, &publisher),
+                Timer::Settings(subscriber) => self.settle_settings(now, &subscriber),
                 Timer::Hush(participant) => self.pretend_speaking(&participant, false),
             }
             self.after(now);
@@ -265,6 +271,13 @@ impl Conference {
 
     pub(crate) fn command(&mut self, command: sfu::Command) {
         self.output.push_back(Output::Media(command));
+    }
+
+    /// Tells the media engine that a track ends.
+    pub(crate) fn remove_producer(&mut self, producer: ProducerId) {
+        self.producers.remove(&producer);
+        self.names.release(producer.0);
+        self.command(sfu::Command::RemoveProducer { producer });
     }
 
     /// Does what the room is told; what it makes of it is passed on at once, so that what follows in

@@ -121,8 +121,12 @@ pub struct Limits {
     /// With so many participants or more, a publisher that would rather send its backup codec alone sends both. With 0
     /// it never does.
     pub regression_below: usize,
-    /// Requests of one client, apart from those without which its connection would break.
+    /// Requests of one client, apart from those without which its connection would break. One that names many
+    /// tracks counts for several.
     pub requests: Rate,
+    /// Its offers, and what it holds true after a resume: each is worked through whole, and none can be left out, so
+    /// who says more has to start afresh.
+    pub descriptions: Rate,
     /// Changes of its own name, metadata and attributes: each is told to the whole room.
     pub updates: Rate,
     /// Data packets and frames of data tracks of one client.
@@ -161,6 +165,8 @@ impl Default for Limits {
             regression_below: 5,
             // Entering a room of a thousand with manual subscription says so much at once.
             requests: Rate { burst: 5000, per_second: 500 },
+            // One a negotiation, of which there may be some a second while many come.
+            descriptions: Rate { burst: 200, per_second: 20 },
             updates: Rate { burst: 100, per_second: 10 },
             // A file of 10 MB is 700 packets, as fast as the line takes them; a pointer's moves are a hundred a second.
             data: Rate { burst: 20_000, per_second: 5_000 },

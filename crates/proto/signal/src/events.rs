@@ -115,7 +115,7 @@ impl Conference {
 
     fn on_left(&mut self, now: Time, participant: &Participant, connected: bool, reason: LeaveReason) {
         let info = messages::goodbye(&self.room, participant, reason);
-        self.drop_session(&participant.sid, reason);
+        self.drop_session(now, &participant.sid, reason);
         self.count_out_of_all(&participant.sid);
         self.speakers.forget(&participant.sid);
         self.qualities.forget(&participant.sid);
@@ -147,11 +147,9 @@ impl Conference {
         let published = self.published.remove(&track.sid);
         let was_negotiated = published.is_some();
         if let Some(published) = published.filter(|published| !published.foreign) {
-            self.producers.remove(&published.producer);
-            self.command(sfu::Command::RemoveProducer { producer: published.producer });
+            self.remove_producer(published.producer);
             if let Some((producer, _)) = published.second.sent {
-                self.producers.remove(&producer);
-                self.command(sfu::Command::RemoveProducer { producer });
+                self.remove_producer(producer);
             }
         }
         let mut was_told = true;

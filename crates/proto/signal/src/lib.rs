@@ -32,6 +32,7 @@ mod requests;
 mod resume;
 mod second_codec;
 mod session;
+mod settings;
 mod simulate;
 mod speakers;
 mod subscribing;

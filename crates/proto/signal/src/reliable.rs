@@ -5,6 +5,9 @@
 //! client that resumes sends again what the server has not acknowledged, and between two attempts to resume some send
 //! new packets before those that they hold back. Receivers take a lower number for a repeat, so it has to be put in
 //! order here. What receivers have got they say by publisher and number ([`proto::SyncState`]).
+//!
+//! As with LiveKit's server, what was sent outlives its publisher for as long as it would have been kept, and whoever is
+//! hidden has no packets to be sent again: without a publisher's sid on them receivers could not tell repeats.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
@@ -25,6 +28,8 @@ use crate::session::Session;
 const SENT_FOR: Duration = Duration::from_secs(20);
 /// Bytes kept of one publisher (LiveKit's server keeps 100 kB of a room).
 const SENT_BYTES: usize = 128 << 10;
+/// Publishers who have gone and whose packets are kept.
+const LEGACIES: usize = 32;
 /// A gap may close within this time; clients resume within a few seconds, or not at all.
 const GAP: Duration = Duration::from_secs(10);
 /// Bytes that may wait for one gap to close.
@@ -145,6 +150,27 @@ impl Reliable {
     }
 }
 
+/// Packets of publishers who have gone lately: who was away for a moment has missed their last words too.
+#[derive(Debug, Default)]
+pub(crate) struct Legacies(VecDeque<(ParticipantSid, Reliable)>);
+
+impl Legacies {
+    pub(crate) fn keep(&mut self, now: Instant, publisher: ParticipantSid, mut reliable: Reliable) {
+        reliable.forget(now);
+        reliable.early.clear();
+        if !reliable.sent.is_empty() {
+            self.0.push_back((publisher, reliable));
+        }
+        let is_fresh = |r: &Reliable| {
+            r.sent.back().is_some_and(|last| now.saturating_duration_since(last.at) <= SENT_FOR)
+        };
+        self.0.retain(|(_, reliable)| is_fresh(reliable));
+        while self.0.len() > LEGACIES {
+            self.0.pop_front();
+        }
+    }
+}
+
 impl Session {
     /// It has lost its socket, or has resumed a moment ago: what it holds back may come after what it does not.
     fn may_send_again(&self, now: Instant) -> bool {
@@ -206,9 +232,11 @@ impl Conference {
             return;
         }
         let got: BTreeMap<_, _> = received.iter().map(|r| (r.publisher_sid.as_str(), r.last_seq)).collect();
-        let missed = self.sessions.iter().flat_map(|(publisher, session)| {
+        let present = self.sessions.iter().map(|(publisher, session)| (publisher, &session.reliable));
+        let gone = self.legacies.0.iter().map(|(publisher, reliable)| (publisher, reliable));
+        let missed = gone.chain(present).flat_map(|(publisher, reliable)| {
             let got = got.get(publisher.0.as_str()).copied().unwrap_or(0);
-            session.reliable.missed(now.mono, peer, got)
+            reliable.missed(now.mono, peer, got)
         });
         let missed: Vec<_> = missed.cloned().collect();
         for payload in missed {

@@ -6,8 +6,7 @@ use proto::request_response::{Reason, Request};
 use proto::signal_request::Message as Ask;
 use proto::signal_response::Message;
 use room::{
-    Audience, Command, LeaveReason, ParticipantSid, Permit, ProfileChange, Quality, Refusal, Settings,
-    TrackChange, TrackSid,
+    Audience, Command, LeaveReason, ParticipantSid, Permit, ProfileChange, Refusal, TrackChange, TrackSid,
 };
 
 use crate::{Conference, SessionId};
@@ -32,7 +31,9 @@ const TOO_MANY: &str = "too many requests";
 /// Bytes of a participant that are told the others for the price of one change.
 const CHANGE_BYTES: usize = 16 << 10;
 /// Tracks named in one request; the rest is not read.
-const TRACKS_MAX: usize = 10_000;
+pub(crate) const TRACKS_MAX: usize = 10_000;
+/// Tracks for the price of one request.
+const TRACKS_A_REQUEST: usize = 100;
 
 /// Who hears of what is asked. A few bytes from one client become a participant with all its metadata for each of the
 /// others, which one that reads slowly is dropped for.
@@ -60,13 +61,30 @@ fn told_of(ask: &Ask) -> Told {
     }
 }
 
-/// Without these the connection would break, or its end would not be told. Descriptions are answers to what both sides
-/// have asked for.
-fn is_vital(ask: &Ask) -> bool {
-    matches!(
-        ask,
-        Ask::Offer(_) | Ask::Answer(_) | Ask::Leave(_) | Ask::SyncState(_) | Ask::Ping(_) | Ask::PingReq(_)
-    )
+/// What a request is counted as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cost {
+    /// Without these the connection would break, or its end would not be told. Answers are looked at only where we have
+    /// asked.
+    Nothing,
+    /// What is not done breaks the connection.
+    Description,
+    Requests(u32),
+}
+
+fn cost_of(ask: &Ask) -> Cost {
+    let named = match ask {
+        Ask::Answer(_) | Ask::Leave(_) | Ask::Ping(_) | Ask::PingReq(_) => return Cost::Nothing,
+        Ask::Offer(_) | Ask::SyncState(_) => return Cost::Description,
+        Ask::Subscription(update) => {
+            let groups = update.participant_tracks.iter().map(|p| p.track_sids.len());
+            update.track_sids.len() + groups.sum::<usize>()
+        }
+        Ask::TrackSetting(settings) => settings.track_sids.len(),
+        Ask::UpdateDataSubscription(update) => update.updates.len(),
+        _ => 0,
+    };
+    Cost::Requests(u32::try_from(1 + named / TRACKS_A_REQUEST).unwrap_or(u32::MAX))
 }
 
 impl Conference {
@@ -78,9 +96,12 @@ impl Conference {
         }
         // What a newer client may say is none of our business.
         let Some(ask) = request.message else { return };
-        if !is_vital(&ask) && !self.may_ask(now, &sid) {
-            self.refuse_too_many(&sid, ask);
-            return;
+        match cost_of(&ask) {
+            Cost::Nothing => {}
+            Cost::Description if self.may_describe(now, &sid) => {}
+            Cost::Description => return self.expel(now, &sid, LeaveReason::StateMismatch),
+            Cost::Requests(count) if self.may_ask(now, &sid, count) => {}
+            Cost::Requests(_) => return self.refuse_too_many(&sid, ask),
         }
         let defers = match told_of(&ask) {
             Told::Nobody => false,
@@ -134,9 +155,14 @@ impl Conference {
         }
     }
 
-    fn may_ask(&mut self, now: Time, sid: &ParticipantSid) -> bool {
+    fn may_ask(&mut self, now: Time, sid: &ParticipantSid, count: u32) -> bool {
         let rate = self.config.limits.requests;
-        self.sessions.get_mut(sid).is_some_and(|session| session.requests.take(rate, now.mono))
+        self.sessions.get_mut(sid).is_some_and(|session| session.requests.take_many(rate, count, now.mono))
+    }
+
+    fn may_describe(&mut self, now: Time, sid: &ParticipantSid) -> bool {
+        let rate = self.config.limits.descriptions;
+        self.sessions.get_mut(sid).is_some_and(|session| session.descriptions.take(rate, now.mono))
     }
 
     /// Whether everybody may be told of this participant once more, with so many bytes that are new.
@@ -230,25 +256,6 @@ impl Conference {
         let tracks = update.track_sids.into_iter().chain(named).take(TRACKS_MAX).map(TrackSid).collect();
         let command = Command::Subscribe { subscriber: sid.clone(), tracks, on: update.subscribe };
         let _ = self.tell_room(now, command);
-    }
-
-    fn on_settings(&mut self, now: Time, sid: &ParticipantSid, update: &proto::UpdateTrackSettings) {
-        let (disabled, quality) = match update.quality() {
-            proto::VideoQuality::Low => (false, Quality::Low),
-            proto::VideoQuality::Medium => (false, Quality::Medium),
-            proto::VideoQuality::High => (false, Quality::High),
-            proto::VideoQuality::Off => (true, Quality::Low),
-        };
-        let settings = Settings {
-            disabled: update.disabled || disabled,
-            quality,
-            width: update.width,
-            height: update.height,
-            fps: update.fps,
-            priority: update.priority,
-        };
-        let tracks = update.track_sids.iter().take(TRACKS_MAX).cloned().map(TrackSid).collect();
-        let _ = self.tell_room(now, Command::Adjust { subscriber: sid.clone(), tracks, settings });
     }
 
     fn on_permission(&mut self, now: Time, sid: &ParticipantSid, update: proto::SubscriptionPermission) {

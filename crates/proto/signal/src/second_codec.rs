@@ -181,7 +181,6 @@ impl Conference {
     pub(crate) fn second_ended(&mut self, now: Time, track: &TrackSid) {
         let Some(published) = self.published.get_mut(track) else { return };
         let Some((producer, _)) = published.second.sent.take() else { return };
-        self.producers.remove(&producer);
         for sid in self.waiting(track) {
             let Some(session) = self.sessions.get_mut(&sid) else { continue };
             if let Some(line) = session.downstream.remove(track) {
@@ -189,7 +188,7 @@ impl Conference {
                 self.want_negotiation(now, &sid, false);
             }
         }
-        self.command(sfu::Command::RemoveProducer { producer });
+        self.remove_producer(producer);
     }
 
     fn waiting(&self, track: &TrackSid) -> Vec<ParticipantSid> {

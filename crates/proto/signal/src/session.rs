@@ -10,6 +10,7 @@ use sfu::PeerId;
 use crate::negotiation::{Downstream, Offerer, Upstream};
 use crate::rate::Allowance;
 use crate::reliable::Reliable;
+use crate::settings::Paced;
 use crate::{JoinRequest, Mode, SessionId};
 
 /// From this client protocol on, the tracks of one stream may share its name.
@@ -93,6 +94,9 @@ pub(crate) struct Session {
     /// There is nobody to tell anything: see [`JoinRequest::media_only`].
     pub(crate) media_only: bool,
     pub(crate) make: Make,
+    /// The identity of the participant that has joined a second time with it, to publish: see
+    /// [`JoinRequest::publish`].
+    pub(crate) twin_of: Option<String>,
     pub(crate) claims: Claims,
     /// Answers checks only.
     pub(crate) ice_lite: bool,
@@ -107,12 +111,14 @@ pub(crate) struct Session {
     /// Webhooks have been told that the participant has joined. What it published before waits here.
     pub(crate) told_of: bool,
     pub(crate) untold: Vec<TrackSid>,
-    /// What it may still ask for: anything, and changes of itself.
+    /// What it may still ask for: anything, what is negotiated anew, and changes of itself.
     pub(crate) requests: Allowance,
+    pub(crate) descriptions: Allowance,
     pub(crate) updates: Allowance,
     /// What it may still send to others, and when it was last told that this was too much.
     pub(crate) data: Allowance,
     pub(crate) data_refused: Option<Instant>,
+    pub(crate) settings: Paced,
     pub(crate) reliable: Reliable,
     pub(crate) hold: Hold,
 }

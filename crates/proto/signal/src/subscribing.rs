@@ -161,10 +161,7 @@ impl Conference {
 
     /// Tells the media engine to send a line no longer.
     pub(crate) fn stop(&mut self, line: &Line) {
-        self.names.release(line.ssrc);
-        if let Some(rtx) = line.rtx {
-            self.names.release(rtx);
-        }
+        self.names.release_line(line);
         self.consumers.remove(&line.consumer);
         if line.started {
             self.command(sfu::Command::RemoveConsumer { consumer: line.consumer });

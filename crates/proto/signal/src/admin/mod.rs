@@ -44,8 +44,14 @@ impl Conference {
                 self.participant_reply(&sid)
             }
             Admin::RemoveParticipant { identity } => {
-                let sid = self.find(&identity)?;
-                self.expel(now, &sid, LeaveReason::ParticipantRemoved);
+                let mut whom = self.twins(&identity);
+                whom.extend(self.find(&identity).ok());
+                if whom.is_empty() {
+                    return Err(AdminError::NoParticipant);
+                }
+                for sid in whom {
+                    self.expel(now, &sid, LeaveReason::ParticipantRemoved);
+                }
                 Ok(AdminReply::Done)
             }
             Admin::MutePublishedTrack { identity, track, muted } => {
@@ -115,6 +121,10 @@ impl Conference {
         }
         if let Some(permission) = &update.permission {
             let permission = messages::permission_from(permission);
+            for participant in self.twins(&update.identity) {
+                let permission = room::Permission { can_subscribe: false, ..permission.clone() };
+                self.tell_room(now, Command::Permit { participant, permission }).map_err(error_of)?;
+            }
             let command = Command::Permit { participant: sid.clone(), permission };
             self.tell_room(now, command).map_err(error_of)?;
         }
@@ -123,6 +133,12 @@ impl Conference {
 
     fn room_reply(&self) -> AdminReply {
         AdminReply::Room(Box::new(messages::room_info(&self.room, &self.config)))
+    }
+
+    /// Connections by which a participant publishes beside its own. What it may not, they may not.
+    fn twins(&self, identity: &str) -> Vec<ParticipantSid> {
+        let twins = self.sessions.values().filter(|s| s.twin_of.as_deref() == Some(identity));
+        twins.map(|s| s.participant.clone()).collect()
     }
 
     fn find(&self, identity: &str) -> Result<ParticipantSid, AdminError> {

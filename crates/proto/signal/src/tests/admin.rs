@@ -11,8 +11,9 @@ use proto::rpc_response::Value as Answer;
 use proto::signal_response::Message;
 use sfu::Command;
 
+use super::publishing::{offer, tracks_of};
 use super::world::*;
-use crate::{Admin, AdminError, AdminReply, Input, Mode};
+use crate::{Admin, AdminError, AdminReply, Input, Mode, SessionId};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -182,4 +183,57 @@ fn a_room_that_is_over_says_nothing() {
     assert!(world.ended);
     world.handle(Input::Admin { ticket: 2, command: Box::new(Admin::GetRoom) });
     assert!(world.replies.is_empty());
+}
+
+/// Alice, and a second connection of hers to publish.
+fn twins(world: &mut World) -> [SessionId; 2] {
+    let alice = world.join("alice", Mode::Dual);
+    let mut asked = request(Mode::Dual);
+    asked.publish = Some("screen".into());
+    let twin = world.join_with(claims("alice#screen"), asked);
+    [alice, twin]
+}
+
+#[test]
+fn what_a_participant_may_not_its_second_connection_may_not() {
+    let mut world = World::new(config());
+    let [_, twin] = twins(&mut world);
+    world.join("alice#other", Mode::Dual);
+    world.ask(twin, proto::signal_request::Message::AddTrack(camera()));
+    world.ask(twin, offer(1));
+    assert_eq!(tracks_of(&world, "alice#screen").len(), 1);
+    let permission = proto::ParticipantPermission { can_subscribe: true, ..Default::default() };
+    let update = proto::UpdateParticipantRequest {
+        identity: "alice".into(),
+        permission: Some(permission),
+        ..Default::default()
+    };
+    world.admin(Admin::UpdateParticipant(Box::new(update))).unwrap();
+    assert_eq!(tracks_of(&world, "alice#screen").len(), 0, "what it published has ended");
+    let may = |identity: &str| {
+        let participant = world.conference.room.by_identity(identity).unwrap();
+        let may = &participant.who.permission;
+        (may.can_publish, may.can_publish_data, may.can_subscribe)
+    };
+    assert_eq!(may("alice#screen"), (false, false, false));
+    assert_eq!(may("alice#other"), (true, true, true), "only looks like one");
+    // Its tokens are those of whom it belongs to, and end with them.
+    let (_, renewed) = world.tokens.iter().rev().find(|(session, _)| *session == twin).unwrap();
+    assert_eq!(renewed.identity, "alice");
+    assert_eq!(renewed.video.as_ref().unwrap().can_publish, Some(false));
+}
+
+#[test]
+fn with_a_participant_goes_its_second_connection() {
+    let mut world = World::new(config());
+    let [alice, twin] = twins(&mut world);
+    world.admin(Admin::RemoveParticipant { identity: "alice".into() }).unwrap();
+    assert!(world.ears[&alice].closed && world.ears[&twin].closed);
+    let [alice, twin] = twins(&mut world);
+    world.ask(alice, proto::signal_request::Message::Leave(proto::LeaveRequest::default()));
+    assert!(!world.ears[&twin].closed);
+    world.admin(Admin::RemoveParticipant { identity: "alice".into() }).unwrap();
+    assert!(world.ears[&twin].closed);
+    let gone = world.admin(Admin::RemoveParticipant { identity: "alice".into() });
+    assert_eq!(gone, Err(AdminError::NoParticipant));
 }

@@ -7,6 +7,8 @@ use proto::request_response::Reason;
 use proto::signal_request::Message as Ask;
 use proto::signal_response::Message;
 
+use super::publishing::{offer, tracks_of};
+use super::resume::connected;
 use super::world::*;
 use crate::Mode;
 
@@ -77,6 +79,80 @@ fn a_flood_of_requests_is_refused_and_what_keeps_the_connection_is_not() {
         world.ask(alice, Ask::Leave(proto::LeaveRequest::default()));
         assert_eq!(world.conference.participants(), 0, "{ask:?}");
     }
+}
+
+#[test]
+fn a_flood_of_offers_ends_in_a_fresh_start() {
+    let mut config = config();
+    config.limits.descriptions = crate::Rate { burst: 5, per_second: 1 };
+    for ask in [offer(1), Ask::SyncState(proto::SyncState::default())] {
+        let mut world = World::new(config.clone());
+        let alice = world.join("alice", Mode::Dual);
+        for _ in 0..10 {
+            world.pass(Duration::from_secs(1));
+            world.ask(alice, ask.clone());
+        }
+        assert_eq!(world.conference.participants(), 1, "{ask:?}");
+        (0..5).for_each(|_| world.ask(alice, ask.clone()));
+        let leave = last(&world.hear(alice), a_leave);
+        assert_eq!(leave.action(), proto::leave_request::Action::Reconnect);
+        assert_eq!(world.conference.participants(), 0, "{ask:?}");
+    }
+}
+
+#[test]
+fn a_request_that_names_many_tracks_counts_for_several() {
+    let mut config = config();
+    config.limits.requests = crate::Rate { burst: 20, per_second: 1 };
+    let mut world = World::new(config);
+    let alice = world.join("alice", Mode::Dual);
+    world.hear(alice);
+    let track_sids: Vec<String> = (0..1000).map(|n| format!("TR_{n}")).collect();
+    let ask = Ask::TrackSetting(proto::UpdateTrackSettings { track_sids, ..Default::default() });
+    (0..3).for_each(|_| world.ask(alice, ask.clone()));
+    assert_eq!(refusals(&world.hear(alice)).len(), 2);
+}
+
+#[test]
+fn of_a_flood_of_settings_the_first_and_the_last_count() {
+    let mut world = World::new(config());
+    let alice = connected(&mut world, "alice", Mode::Dual);
+    let bob = connected(&mut world, "bob", Mode::Dual);
+    world.ask(alice, Ask::AddTrack(camera()));
+    world.ask(alice, offer(1));
+    world.pass(Duration::from_millis(100));
+    let offered = last(&world.hear(bob), an_offer);
+    world.ask(bob, Ask::Answer(answer_to(&offered)));
+    world.pass(Duration::from_secs(1));
+    let sid = tracks_of(&world, "alice")[0].sid.clone();
+    let set = |world: &mut World, quality: i32| {
+        let track_sids = vec![sid.clone(), "TR_none".into(), sid.clone()];
+        world.ask(
+            bob,
+            Ask::TrackSetting(proto::UpdateTrackSettings { track_sids, quality, ..Default::default() }),
+        );
+    };
+    let wishes = |world: &mut World| -> Vec<u8> {
+        let spatial = |c: &sfu::Command| match c {
+            sfu::Command::SetWish { wish, .. } => Some(wish.max_spatial),
+            _ => None,
+        };
+        world.take_commands().iter().filter_map(spatial).collect()
+    };
+    world.hear(alice);
+    wishes(&mut world);
+    (0..=100).for_each(|n| set(&mut world, n % 2));
+    assert_eq!(wishes(&mut world), [0]);
+    set(&mut world, 1);
+    world.pass(Duration::from_millis(100));
+    assert_eq!(wishes(&mut world), [1]);
+    // What is changed now and then is done at once.
+    world.pass(Duration::from_secs(1));
+    assert!(wishes(&mut world).is_empty());
+    set(&mut world, 0);
+    assert_eq!(wishes(&mut world), [0]);
+    let told = world.hear(alice).iter().filter(|m| matches!(m, Message::SubscribedQualityUpdate(_))).count();
+    assert!(told <= 3, "the publisher hears of it {told} times");
 }
 
 #[test]

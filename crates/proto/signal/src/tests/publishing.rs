@@ -8,7 +8,7 @@ use proto::signal_response::Message;
 use super::world::*;
 use crate::{Admin, AdminError, Mode};
 
-fn tracks_of(world: &World, identity: &str) -> Vec<proto::TrackInfo> {
+pub(super) fn tracks_of(world: &World, identity: &str) -> Vec<proto::TrackInfo> {
     let participant = world.conference.room.by_identity(identity).unwrap();
     crate::messages::participant_info(&world.conference.room, participant).tracks
 }
@@ -20,7 +20,7 @@ fn refusal(heard: &[Message]) -> Reason {
     })
 }
 
-fn offer(id: u32) -> Ask {
+pub(super) fn offer(id: u32) -> Ask {
     Ask::Offer(description("offer", CHROMIUM_PUBLISHER, id))
 }
 

@@ -88,6 +88,27 @@ fn who_resumes_is_sent_what_it_lacks_and_nothing_else() {
 }
 
 #[test]
+fn the_last_words_of_who_has_gone_are_sent_again_too_and_soon_forgotten() {
+    for (late, expected) in [(5, vec![2, 3]), (25, vec![])] {
+        let mut world = World::new(config());
+        let alice = connected(&mut world, "alice", Mode::Dual);
+        let bob = connected(&mut world, "bob", Mode::Dual);
+        let gone = world.sid("alice");
+        world.handle(Input::SocketClosed { session: bob });
+        say(&mut world, "alice", 1..=3);
+        world.ask(alice, Ask::Leave(proto::LeaveRequest::default()));
+        world.pass(Duration::from_secs(late));
+        let mut asked = request(Mode::Dual);
+        asked.resume = Some(world.sid("bob"));
+        let again = world.join_with(claims("bob"), asked);
+        world.take_commands();
+        world.ask(again, got(&[(&gone, 1)]));
+        let numbers: Vec<_> = delivered(&mut world).into_iter().map(|(.., p)| p.sequence).collect();
+        assert_eq!(numbers, expected, "after {late} s");
+    }
+}
+
+#[test]
 fn what_is_old_or_too_much_is_kept_no_longer() {
     let mut world = World::new(config());
     connected(&mut world, "alice", Mode::Single);

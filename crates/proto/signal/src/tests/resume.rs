@@ -56,6 +56,20 @@ fn states(heard: &[Message]) -> Vec<(String, proto::participant_info::State)> {
 }
 
 #[test]
+fn whom_a_media_worker_has_lost_is_told_to_start_afresh() {
+    for mode in [Mode::Dual, Mode::Single] {
+        let mut world = World::new(config());
+        let alice = connected(&mut world, "alice", mode);
+        world.hear(alice);
+        let peer = world.peers_of("alice")[0];
+        let reason = sfu::FailReason::Worker;
+        world.handle(Input::Media(sfu::Event::Failed { peer, reason }));
+        assert_eq!(last(&world.hear(alice), a_leave).action(), Action::Reconnect);
+        assert!(world.ears[&alice].closed);
+    }
+}
+
+#[test]
 fn an_unknown_session_is_told_to_start_afresh_first_of_all() {
     for mode in [Mode::Dual, Mode::Single] {
         let mut world = World::new(config());
