@@ -154,6 +154,24 @@ async fn the_container_is_what_an_application_says() {
 }
 
 #[tokio::test]
+async fn a_stream_is_cut_as_its_application_says() {
+    for has_parts in [true, false] {
+        let desk = desk(|app| {
+            let (segment, max_segment) = (Duration::from_secs(1), Duration::from_secs(2));
+            app.hls =
+                vhost::Hls { segment, max_segment, part: Duration::from_millis(400), window: 7, ..app.hls };
+            app.protocols.switch(vhost::Protocol::LlHls, has_parts);
+        });
+        let address = served(&desk).await;
+        let _publishing = published(&desk).await;
+        let playlist = Browser::connect(address).await.playlist("ts.m3u8").await;
+        assert!(playlist.contains("#EXT-X-TARGETDURATION:2\n"), "{playlist}");
+        assert_eq!(playlist.matches("#EXTINF:1.00000,\n").count(), 7, "{playlist}");
+        assert_eq!(playlist.contains("#EXT-X-PART-INF:PART-TARGET=0.4"), has_parts, "{playlist}");
+    }
+}
+
+#[tokio::test]
 async fn tracks_of_pictures_are_renditions_that_know_of_each_other() {
     let desk = desk(|app| app.hls.container = vhost::HlsContainer::Fmp4);
     let address = served(&desk).await;

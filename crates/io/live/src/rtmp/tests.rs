@@ -256,6 +256,8 @@ async fn players_that_leave_are_forgotten() {
     let left = tokio::time::timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
     assert!(matches!(left, media::Event::Left { why: media::Why::Left, .. }), "{left:?}");
     assert!(desk.streams()[0].players.is_empty());
+    // Nor is anything left but the publisher's stay.
+    assert_eq!(desk.census()[1], 1);
 }
 
 impl Peer {
