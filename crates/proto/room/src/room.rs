@@ -158,7 +158,7 @@ impl Room {
     }
 
     /// Everyone, hidden ones too, ordered by sid.
-    pub fn participants(&self) -> impl Iterator<Item = &Participant> {
+    pub fn participants(&self) -> impl ExactSizeIterator<Item = &Participant> {
         self.participants.values()
     }
 
