@@ -12,7 +12,7 @@ mod hostile;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
@@ -39,6 +39,9 @@ const DATA_HEADERS: u32 = 28;
 const RTO_INITIAL_MS: u64 = 500;
 const RTO_MIN_MS: u64 = 400;
 const RTO_MAX_MS: u64 = 10_000;
+/// Streams that the far end may have open for each channel that it may have. The library makes a state of some 500
+/// bytes of each of 65,535, and looks at all of them with every packet; who uses that many means no good.
+const STREAMS_A_CHANNEL: usize = 8;
 /// The library routes by address; DTLS has but one peer.
 const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000);
 
@@ -69,6 +72,8 @@ pub(crate) struct Sctp {
     established: bool,
     limits: Limits,
     channels: Vec<Channel>,
+    /// Streams that the far end has opened, channels or not.
+    opened: BTreeSet<u16>,
     /// Streams with messages to read.
     readable: VecDeque<u16>,
     /// Packets of one look at the association; it gives several at once.
@@ -130,6 +135,7 @@ impl Sctp {
                 max_channels: config.max_channels,
             },
             channels: Vec::new(),
+            opened: BTreeSet::new(),
             readable: VecDeque::new(),
             packets: VecDeque::new(),
             notices: VecDeque::new(),
@@ -302,6 +308,15 @@ impl Sctp {
 
 #[cfg(test)]
 impl Sctp {
+    /// Sends on streams that are no channels.
+    pub(crate) fn babble(&mut self, ids: std::ops::Range<u16>) {
+        for id in ids {
+            let (_, association) = self.association.as_mut().unwrap();
+            let _ = association.open_stream(id, Ppid::Binary);
+            self.write(id, &Bytes::from_static(b"word"), Ppid::Binary).unwrap();
+        }
+    }
+
     /// What the library does on a broken rule of the protocol.
     pub(crate) fn abort(&mut self) {
         if let Some((_, association)) = &mut self.association {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use sctp_proto::{Event, PayloadProtocolIdentifier as Ppid, ReliabilityType, StreamEvent};
 
 use super::channel::{Channel, ChannelId, ChannelParams, Reliability, State};
-use super::{Notice, Sctp, dcep};
+use super::{Notice, STREAMS_A_CHANNEL, Sctp, dcep};
 
 impl Sctp {
     /// Takes the association's events.
@@ -22,18 +22,27 @@ impl Sctp {
                 Event::Stream(StreamEvent::Readable { id }) if !self.readable.contains(&id) => {
                     self.readable.push_back(id);
                 }
-                Event::Stream(StreamEvent::Finished { id }) => self.finished(id),
-                Event::AssociationLost { .. } | Event::HandshakeFailed { .. } => {
-                    self.association = None;
-                    self.established = false;
-                    self.channels.clear();
-                    self.packets.clear();
-                    self.readable.clear();
-                    self.notices.push_back(Notice::Over);
+                Event::Stream(StreamEvent::Opened { id }) => {
+                    self.opened.insert(id);
+                    if self.opened.len() > STREAMS_A_CHANNEL * self.limits.max_channels {
+                        self.end();
+                    }
                 }
+                Event::Stream(StreamEvent::Finished { id }) => self.finished(id),
+                Event::AssociationLost { .. } | Event::HandshakeFailed { .. } => self.end(),
                 _ => {}
             }
         }
+    }
+
+    fn end(&mut self) {
+        self.association = None;
+        self.established = false;
+        self.channels.clear();
+        self.opened.clear();
+        self.packets.clear();
+        self.readable.clear();
+        self.notices.push_back(Notice::Over);
     }
 
     /// Opens what was asked for before there was an association.
@@ -160,6 +169,7 @@ impl Sctp {
 
     /// The far end has reset its side, and the library ours.
     fn finished(&mut self, id: u16) {
+        self.opened.remove(&id);
         self.readable.retain(|readable| *readable != id);
         if let Some(index) = self.channels.iter().position(|c| c.id == Some(id)) {
             self.channels.remove(index);

@@ -102,6 +102,18 @@ fn reliable_messages_all_come_in_order_under_loss() {
 }
 
 #[test]
+fn a_far_end_that_uses_streams_without_number_is_given_up() {
+    let mut net = lossy_net(3, 1);
+    open(&mut net, 1, params("_reliable"));
+    // Some streams that are no channels are nobody's.
+    net.ends[1].transport.babble(1000..1200);
+    net.run_for(5 * SECOND);
+    assert!(net.ends[0].is_connected() && is_open(&net.ends[0], "_reliable"));
+    net.ends[1].transport.babble(2000..2100);
+    net.run("its end", 30 * SECOND, |net| net.ends[0].has(|e| matches!(e, Event::Failed(FailReason::Sctp))));
+}
+
+#[test]
 fn lossy_messages_are_not_repeated() {
     let mut net = lossy_net(7, 1);
     let channel = open(&mut net, 1, lossy("_lossy"));

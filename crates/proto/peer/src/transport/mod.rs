@@ -368,6 +368,12 @@ impl Transport {
 
 #[cfg(test)]
 impl Transport {
+    pub(crate) fn babble(&mut self, ids: std::ops::Range<u16>) {
+        if let Some(sctp) = &mut self.sctp {
+            sctp.babble(ids);
+        }
+    }
+
     pub(crate) fn abort_sctp(&mut self) {
         if let Some(sctp) = &mut self.sctp {
             sctp.abort();
