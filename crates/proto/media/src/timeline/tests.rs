@@ -101,6 +101,22 @@ fn both_tracks_jump_and_keep_their_distance_whoever_jumps_first() {
 }
 
 #[test]
+fn sound_that_was_lost_where_the_clock_jumped_keeps_its_distance_from_the_pictures() {
+    for jump in [-1500, -600_000, 3_600, 40_000_000] {
+        // Given: 100 ms of sound that never came, from where the clock jumps on.
+        let mut frames = jumped(jump, true);
+        frames.retain(|(is_video, at)| *is_video || !(2000..2100).contains(&(at - jump)));
+        let out = run(&mut Timeline::default(), &frames);
+        // Then: what has come since is where the pictures' offset has it, not a step behind the last.
+        let apart = |want: bool| {
+            let at = frames.iter().rposition(|(is_video, _)| *is_video == want).unwrap();
+            out[at] - frames[at].1
+        };
+        assert_eq!(apart(true), apart(false), "{jump}");
+    }
+}
+
+#[test]
 fn frames_of_the_old_clock_that_come_late_are_placed_by_it() {
     // Given: pictures jump by 10 s while sound of before is still on its way.
     let mut timeline = Timeline::default();
