@@ -1,8 +1,9 @@
 //! A thread with many participants: their sockets, their timers, their numbers.
 //!
 //! It looks at its sockets at most every [`TICK`], and once it measures at all of them where they are few, so that its
-//! wake-ups cost a server on the same machine nothing, and takes each packet's arrival time from the kernel. Timers are kept to the microsecond, because
-//! packets leave by them; those who publish have threads of their own, where little else happens.
+//! wake-ups cost a server on the same machine nothing, and takes each packet's arrival time from the kernel. Timers are
+//! kept to the microsecond, because packets leave by them; those who publish have threads of their own, where little
+//! else happens.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};

@@ -226,7 +226,7 @@ async fn measure(options: &Live, address: &Address) -> anyhow::Result<Report> {
     let mut last = first.clone();
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.reset();
-    let end = tokio::time::sleep(Duration::from_secs(options.measuring.duration));
+    let end = tokio::time::sleep(Duration::from_secs(measuring.duration));
     tokio::pin!(end);
     while !interrupted {
         tokio::select! {

@@ -37,13 +37,17 @@ impl Head {
 
 /// A request on a connection that is kept.
 pub(crate) fn request(path: &str, authority: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: millrace-load\r\n\r\n")
+    get("1.1", path, authority)
 }
 
 /// A request for an answer without end, which ends with its connection: in HTTP/1.1 a server may send it in chunks
 /// (RFC 9112 section 7.1).
 pub(crate) fn endless(path: &str, authority: &str) -> String {
-    format!("GET {path} HTTP/1.0\r\nHost: {authority}\r\nUser-Agent: millrace-load\r\n\r\n")
+    get("1.0", path, authority)
+}
+
+fn get(version: &str, path: &str, authority: &str) -> String {
+    format!("GET {path} HTTP/{version}\r\nHost: {authority}\r\nUser-Agent: millrace-load\r\n\r\n")
 }
 
 /// A request that becomes a WebSocket (RFC 6455 section 4.1); what the key says back is not looked at.
