@@ -12,7 +12,7 @@ use rand::{Rng, SeedableRng};
 
 use crate::{
     Candidate, CandidateKind, Carrier, Certificate, Class, Config, Credentials, DtlsRole, Event,
-    LocalTransport, RemoteTransport, SctpRemote, Transport, classify,
+    LocalTransport, RemoteTransport, SctpRemote, Transport, classify, plain_address,
 };
 
 /// Making one takes a millisecond; every test uses the same two.
@@ -31,14 +31,8 @@ pub(crate) fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-pub(crate) fn host(addr: SocketAddr) -> Candidate {
-    Candidate {
-        kind: CandidateKind::Host,
-        carrier: Carrier::Udp,
-        addr,
-        priority: 2_130_706_431,
-        foundation: "1".into(),
-    }
+pub(crate) fn host(carrier: Carrier, addr: SocketAddr) -> Candidate {
+    Candidate { kind: CandidateKind::Host, carrier, addr, priority: 2_130_706_431, foundation: "1".into() }
 }
 
 /// How one end is set up.
@@ -47,6 +41,7 @@ pub(crate) struct Setup {
     pub(crate) lite: bool,
     pub(crate) controlling: bool,
     pub(crate) dtls: DtlsRole,
+    pub(crate) carrier: Carrier,
     pub(crate) addrs: Vec<SocketAddr>,
     pub(crate) config: Config,
     pub(crate) sctp: bool,
@@ -61,6 +56,7 @@ impl Setup {
             lite: true,
             controlling: false,
             dtls: DtlsRole::Server,
+            carrier: Carrier::Udp,
             addrs: vec![addr("192.0.2.1:7882")],
             config: Config::default(),
             sctp: true,
@@ -74,11 +70,16 @@ impl Setup {
             lite: false,
             controlling: true,
             dtls: DtlsRole::Client,
+            carrier: Carrier::Udp,
             addrs: vec![addr("198.51.100.7:50000")],
             config: Config::default(),
             sctp: true,
             tells_candidates: false,
         }
+    }
+
+    fn candidates(&self) -> Vec<Candidate> {
+        self.addrs.iter().map(|addr| host(self.carrier, *addr)).collect()
     }
 }
 
@@ -111,11 +112,7 @@ impl End {
                 DtlsRole::Client => DtlsRole::Server,
                 DtlsRole::Server => DtlsRole::Client,
             },
-            candidates: if self.setup.tells_candidates {
-                self.setup.addrs.iter().copied().map(host).collect()
-            } else {
-                Vec::new()
-            },
+            candidates: if self.setup.tells_candidates { self.setup.candidates() } else { Vec::new() },
             sctp: self
                 .setup
                 .sctp
@@ -174,7 +171,7 @@ impl Net {
                 credentials: credentials.clone(),
                 ice_lite: setup.lite,
                 controlling: setup.controlling,
-                candidates: setup.addrs.iter().copied().map(host).collect(),
+                candidates: setup.candidates(),
             };
             let transport = Transport::new(now, local, certificate(index), &setup.config, rng.random());
             index += 1;
@@ -310,7 +307,9 @@ impl Net {
                 let nat = self.ends[i].nat;
                 let from = nat.filter(|(inside, _)| *inside == transmit.from).map_or(transmit.from, |n| n.1);
                 if !self.ends[i].silent {
-                    self.send(i, from, transmit.to, buf[..transmit.len].to_vec());
+                    assert_eq!(Carrier::of(transmit.to), self.ends[i].setup.carrier);
+                    let from = self.ends[i].setup.carrier.mark(from);
+                    self.send(i, from, plain_address(transmit.to), buf[..transmit.len].to_vec());
                 }
             }
             while let Some(event) = self.ends[i].transport.poll_event() {

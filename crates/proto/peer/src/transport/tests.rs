@@ -1,12 +1,14 @@
 //! Whole transports against each other.
 
+mod moves;
+
 use std::time::Duration;
 
 use rand::{Rng, SeedableRng};
 
 use super::*;
 use crate::testbed::{End, Net, Setup, addr, certificate, host};
-use crate::{Class, DtlsVersions, Fingerprint, classify};
+use crate::{Carrier, Class, DtlsVersions, Fingerprint, classify};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -172,7 +174,7 @@ fn candidates_may_be_trickled() {
     let mut net = Net::described(6, [server, browser]);
     net.run_for(SECOND);
     assert!(!net.ends.iter().any(End::is_connected));
-    net.ends[1].transport.add_candidate(net.now, &host(addr("192.0.2.1:7882")));
+    net.ends[1].transport.add_candidate(net.now, &host(Carrier::Udp, addr("192.0.2.1:7882")));
     net.connect();
 }
 
@@ -185,23 +187,6 @@ fn the_families_go_together() {
     net.connect();
     let path = net.ends[0].transport.selected().unwrap();
     assert_eq!(path, Path { local: addr("[2001:db8::1]:7882"), remote: addr("[2001:db8::7]:50000") });
-}
-
-#[test]
-fn a_peer_behind_nat_is_reached_and_followed_to_a_new_port() {
-    let inside = addr("198.51.100.7:50000");
-    let mut net = Net::described(8, [Setup::server(), Setup::browser()]);
-    net.ends[1].nat = Some((inside, addr("203.0.113.5:1024")));
-    net.connect();
-    assert_eq!(net.ends[0].transport.selected().unwrap().remote, addr("203.0.113.5:1024"));
-    net.ends[1].nat = Some((inside, addr("203.0.113.5:1025")));
-    net.run("the server follows", 10 * SECOND, |net| {
-        net.ends[0].transport.selected().is_some_and(|p| p.remote == addr("203.0.113.5:1025"))
-    });
-    net.run_for(30 * SECOND);
-    for end in &net.ends {
-        assert!(end.is_connected() && !end.has(|e| matches!(e, Event::Failed(_))), "{:?}", end.events);
-    }
 }
 
 fn restart(net: &mut Net, index: usize) {
@@ -502,33 +487,6 @@ fn flipped_bits_may_cost_the_connection_but_nothing_else() {
             steps += 1;
         }
         assert!(steps < 4000, "seed {seed}: a storm of {steps} steps");
-    }
-}
-
-#[test]
-fn addresses_are_bounded() {
-    for lite in [true, false] {
-        let mut server = Setup::server();
-        server.lite = lite;
-        let mut net = Net::described(20, [server, Setup::browser()]);
-        net.connect();
-        // A peer that hops from port to port, with requests that are authentic.
-        for port in 1..=200 {
-            net.ends[1].nat = Some((addr("198.51.100.7:50000"), SocketAddr::from(([203, 0, 113, 5], port))));
-            net.run_for(4 * SECOND);
-        }
-        let added = net.ends[0].events.iter().filter(|e| matches!(e, Event::AddressAdded(_))).count();
-        let removed = net.ends[0].events.iter().filter(|e| matches!(e, Event::AddressRemoved(_))).count();
-        let known = (1..=200)
-            .filter(|p| net.ends[0].transport.knows(SocketAddr::from(([203, 0, 113, 5], *p))))
-            .count();
-        assert!(
-            known <= 64 && added - removed <= 64,
-            "lite {lite}: {added} added, {removed} removed, {known} known"
-        );
-        if lite {
-            assert!(net.ends[0].is_connected(), "a lite agent follows however often");
-        }
     }
 }
 
