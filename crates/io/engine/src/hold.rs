@@ -5,9 +5,12 @@
 //! RFC 3550 section 5.1, which SRTP leaves readable) or for a time that grows with the load: longer runs
 //! make the same traffic cheaper to send. Below it they wait for no longer than the last forwarding took, and
 //! [`LEAST`] at most: in a room so large that one packet for everybody takes a millisecond, the rest of its frame is
-//! there by then, and going along it costs a quarter; in a small one that time is nothing. Knows nothing of tracks.
+//! there by then, and going along it costs a quarter; in a small one that time is nothing. What waits for longer than
+//! any hold waits because there is too much, and [`Hold::shed`] says what is to be given up. Knows nothing of tracks.
 
 use std::time::{Duration, Instant};
+
+use sfu::Shed;
 
 use crate::config::Egress;
 
@@ -17,6 +20,13 @@ const WINDOW: Duration = Duration::from_millis(100);
 const FULL_AT: u32 = 900;
 /// Longest hold below the threshold: what forwarding may add to the delay of a packet there.
 const LEAST: Duration = Duration::from_millis(1);
+/// What has waited for so long before anybody was sent it says that there is too much to carry: video is given up.
+/// A key frame for as many as a core can serve at all takes two thirds of that, and what comes meanwhile waits for it.
+const LATE: Duration = Duration::from_millis(150);
+/// So late, it is too much even without video.
+const TOO_LATE: Duration = Duration::from_millis(300);
+/// Nothing is given up any more once what waits has come within this time.
+const IN_TIME: Duration = Duration::from_millis(20);
 /// Streams watched at once, a power of two; two that share a place only hold each other less.
 const STREAMS: usize = 1024;
 
@@ -40,15 +50,29 @@ pub(crate) struct Hold {
     streams: Box<[Stream]>,
     round: u64,
     open: usize,
+    /// When the first came of what waits for the next forwarding.
     since: Option<Instant>,
+    /// When the forwarding began that is under way.
+    began: Option<Instant>,
     /// How long the last forwarding took.
     took: Duration,
+    shed: Shed,
 }
 
 impl Hold {
     pub(crate) fn new(config: Egress, now: Instant) -> Self {
         let streams = vec![Stream::default(); STREAMS].into_boxed_slice();
-        Self { config, load: Load::new(now), streams, round: 1, open: 0, since: None, took: Duration::ZERO }
+        Self {
+            config,
+            load: Load::new(now),
+            streams,
+            round: 1,
+            open: 0,
+            since: None,
+            began: None,
+            took: Duration::ZERO,
+            shed: Shed::Nothing,
+        }
     }
 
     pub(crate) fn configure(&mut self, config: Egress) {
@@ -97,7 +121,7 @@ impl Hold {
         self.since.get_or_insert(now);
     }
 
-    /// Whether to forward now.
+    /// Whether to forward now, or to go on with it.
     pub(crate) fn due(&self, now: Instant) -> bool {
         match self.deadline() {
             Some(deadline) => self.open == 0 || now >= deadline,
@@ -107,15 +131,45 @@ impl Hold {
 
     /// When to forward at the latest, if anything waits.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.since.map(|since| since + self.hold())
+        self.began.or(self.since.map(|since| since + self.hold()))
     }
 
-    /// Everything that waited has been forwarded. A frame whose end was lost holds nothing any more.
-    pub(crate) fn forwarded(&mut self, took: Duration) {
-        self.took = took;
+    /// Forwarding begins, or goes on after an interruption: what waits is being sent, and what comes from now on is for
+    /// the next time. A frame whose end was lost holds nothing any more.
+    pub(crate) fn forwarding(&mut self, now: Instant) {
+        if self.began.is_some() {
+            return;
+        }
+        if self.waited(now) < IN_TIME {
+            self.shed = Shed::Nothing;
+        }
+        self.began = Some(now);
         self.since = None;
         self.open = 0;
         self.round += 1;
+    }
+
+    /// Everything that waited when forwarding began has been sent.
+    pub(crate) fn forwarded(&mut self, now: Instant) {
+        self.took = self.began.take().map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
+    }
+
+    /// What is to be given up of what comes now, so that the rest arrives in time.
+    pub(crate) fn shed(&mut self, now: Instant) -> Shed {
+        let waited = self.waited(now);
+        let least = if waited > TOO_LATE {
+            Shed::Media
+        } else if waited > LATE {
+            Shed::Video
+        } else {
+            Shed::Nothing
+        };
+        self.shed = self.shed.max(least);
+        self.shed
+    }
+
+    fn waited(&self, now: Instant) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     fn hold(&self) -> Duration {
@@ -173,11 +227,17 @@ mod tests {
         hold
     }
 
+    /// Forwards all that waits, which takes so long.
+    fn forward(hold: &mut Hold, now: Instant, takes: Duration) {
+        hold.forwarding(now);
+        hold.forwarded(now + takes);
+    }
+
     /// Shows the hold that `ssrc` is video.
     fn watch(hold: &mut Hold, now: Instant, ssrc: u32) {
         hold.arrived(now, &rtp(ssrc, 0, false));
         hold.arrived(now, &rtp(ssrc, 0, true));
-        hold.forwarded(Duration::ZERO);
+        forward(hold, now, Duration::ZERO);
     }
 
     #[test]
@@ -203,7 +263,7 @@ mod tests {
         // When: the marker comes, Then: it goes.
         hold.arrived(now, &rtp(1, 90, true));
         assert!(hold.due(now));
-        hold.forwarded(Duration::ZERO);
+        forward(&mut hold, now, Duration::ZERO);
         assert!(!hold.due(now) && hold.deadline().is_none());
     }
 
@@ -219,7 +279,7 @@ mod tests {
         assert!(!hold.due(now));
         // Half way between the threshold and the full hold.
         assert_eq!(hold.deadline(), Some(now + Duration::from_micros(2500)));
-        hold.forwarded(Duration::ZERO);
+        forward(&mut hold, now, Duration::ZERO);
         hold.arrived(now, &rtp(1, 99, true));
         assert!(hold.due(now), "the frame of stream 2 is not waited for again");
     }
@@ -231,7 +291,7 @@ mod tests {
         for n in 0..5 {
             hold.arrived(now, &rtp(7, n * 960, false));
             assert!(hold.due(now));
-            hold.forwarded(Duration::ZERO);
+            forward(&mut hold, now, Duration::ZERO);
         }
         hold.arrived(now, &[0x80, 200, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0]);
         hold.arrived(now, &[0x16; 40]);
@@ -244,15 +304,57 @@ mod tests {
         let now = Instant::now();
         let mut hold = at_load(100, now);
         watch(&mut hold, now, 1);
-        hold.forwarded(Duration::from_micros(400));
+        forward(&mut hold, now, Duration::from_micros(400));
         hold.arrived(now, &rtp(1, 90, false));
         assert!(!hold.due(now));
         assert_eq!(hold.deadline(), Some(now + Duration::from_micros(400)));
         hold.arrived(now, &rtp(1, 90, true));
         assert!(hold.due(now));
-        hold.forwarded(Duration::from_secs(1));
+        forward(&mut hold, now, Duration::from_secs(1));
         hold.arrived(now, &rtp(1, 99, false));
         assert_eq!(hold.deadline(), Some(now + LEAST));
+    }
+
+    #[test]
+    fn what_waits_too_long_says_what_is_given_up_until_all_is_in_time_again() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut hold = at_load(1000, start);
+        hold.arrived(start, &rtp(7, 0, false));
+        assert_eq!(hold.shed(at(150)), Shed::Nothing);
+        // A forwarding that takes long lets what comes meanwhile wait.
+        hold.forwarding(at(150));
+        assert_eq!(hold.shed(at(500)), Shed::Nothing, "nothing has come yet");
+        hold.arrived(at(500), &rtp(7, 960, false));
+        assert_eq!([650, 651, 800].map(|ms| hold.shed(at(ms))), [Shed::Nothing, Shed::Video, Shed::Video]);
+        assert_eq!([801, 802].map(|ms| hold.shed(at(ms))), [Shed::Media; 2]);
+        hold.forwarded(at(802));
+        // The next one takes all of it, and what comes meanwhile is still given up.
+        hold.forwarding(at(802));
+        hold.forwarded(at(810));
+        hold.arrived(at(811), &rtp(7, 1920, false));
+        assert_eq!(hold.shed(at(831)), Shed::Media);
+        forward(&mut hold, at(831), Duration::ZERO);
+        assert_eq!(hold.shed(at(832)), Shed::Media, "that had come 20 ms before");
+        hold.arrived(at(840), &rtp(7, 2880, false));
+        forward(&mut hold, at(859), Duration::ZERO);
+        assert_eq!(hold.shed(at(860)), Shed::Nothing);
+    }
+
+    #[test]
+    fn a_forwarding_that_was_interrupted_goes_on_at_once_and_waits_for_no_frame() {
+        let now = Instant::now();
+        let mut hold = at_load(900, now);
+        watch(&mut hold, now, 1);
+        hold.arrived(now, &rtp(1, 90, true));
+        hold.forwarding(now);
+        // The beginning of a frame comes before all of the last one has left.
+        hold.arrived(now, &rtp(1, 180, false));
+        assert!(hold.due(now) && hold.deadline() == Some(now));
+        hold.forwarding(now + LEAST);
+        hold.forwarded(now + 2 * LEAST);
+        assert!(!hold.due(now + 2 * LEAST), "that frame has a time of its own");
+        assert_eq!(hold.deadline(), Some(now + Duration::from_millis(5)));
     }
 
     #[test]

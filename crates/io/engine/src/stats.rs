@@ -59,8 +59,10 @@ counters! {
     receive_calls,
     /// Datagrams that the kernel dropped because the socket's buffer was full: the worker had too much to do.
     receive_overflow,
-    /// Gauge: whether the worker is so far behind that it takes no video.
+    /// Gauge: 1 while the worker is so far behind that it takes no video, 2 while it takes no sound either.
     behind,
+    /// Times that it fell behind so far.
+    overloads,
     /// Datagrams sent.
     datagrams_out,
     /// Their bytes.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clock::Time;
 use net::{Poller, Receiver};
-use sfu::{Command, Event, FailReason, PeerId, Router};
+use sfu::{Command, Event, FailReason, PeerId, Router, Shed};
 
 use crate::bell::Bell;
 use crate::crossing::Crossing;
@@ -66,8 +66,8 @@ pub(crate) struct Worker {
     pub(crate) housekeeping: Instant,
 }
 
-/// Both clocks, read once a turn.
-pub(crate) fn now() -> Time {
+/// Both clocks, read once a turn and between the parts of a long forwarding.
+pub(crate) fn time() -> Time {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time { mono: Instant::now(), unix }
 }
@@ -81,13 +81,13 @@ impl Worker {
                 if failed {
                     self.begin_afresh();
                 }
-                self.turn(now());
+                self.turn(time());
                 self.sleep();
             }));
             failed = turn.is_err();
         }
         // What was sent before the end still counts, goodbyes above all.
-        let now = now();
+        let now = time();
         self.mailbox.take(&mut self.inbox);
         let all = self.inbox.len();
         self.commands(now, all);
@@ -117,15 +117,7 @@ impl Worker {
         // 1. What could not leave: nothing is put behind it.
         self.flush(now);
         // 2. What has arrived, from the network and from other workers.
-        for index in 0..self.ports.len() {
-            self.receive(now, index);
-        }
-        // What cannot all be carried is carried without video.
-        let behind = self.ports.iter().any(|port| port.behind);
-        self.router.shed_video(behind);
-        self.stats.behind = behind.into();
-        self.streams(now);
-        self.parcels(now);
+        self.take(now);
         // 3. What is due.
         if self.router.poll_timeout().is_some_and(|due| due <= now.mono) {
             self.router.handle_timeout(now);
@@ -134,9 +126,7 @@ impl Worker {
         self.mailbox.take(&mut self.inbox);
         self.commands(now, COMMANDS);
         // What all of this has led to.
-        if self.hold.due(now.mono) {
-            self.forward(now);
-        }
+        let now = if self.hold.due(now.mono) { self.forward(now) } else { now };
         self.resume();
         self.transmit(now);
         self.tell();
@@ -167,6 +157,20 @@ impl Worker {
             // If the poller refuses, the patience of `Outgoing` ends the wait.
             let _ = self.poller.want_write(&port.socket, token as u64, port.blocked);
         }
+    }
+
+    /// Takes what has arrived. What cannot all be carried is carried without video, or even without sound.
+    fn take(&mut self, now: Time) {
+        let full = self.ports.iter().any(|port| port.behind);
+        let shed = self.hold.shed(now.mono).max(if full { Shed::Video } else { Shed::Nothing });
+        self.stats.overloads += u64::from(self.stats.behind == 0 && shed > Shed::Nothing);
+        self.stats.behind = shed as u64;
+        self.router.shed(shed);
+        for index in 0..self.ports.len() {
+            self.receive(now, index);
+        }
+        self.streams(now);
+        self.parcels(now);
     }
 
     fn receive(&mut self, now: Time, index: usize) {
@@ -278,25 +282,32 @@ impl Worker {
         }
     }
 
-    /// Forwards the media that has arrived, as far as the sockets take it.
-    fn forward(&mut self, now: Time) {
+    /// Forwards the media that has arrived, as far as the sockets take it. What time it is then.
+    ///
+    /// For a large room that takes longer than the kernel's buffer may last: what comes meanwhile is taken in between,
+    /// for the next time. Nothing that subscribers say, no check and no sound is lost because a picture is long.
+    fn forward(&mut self, mut now: Time) -> Time {
         if self.outgoing.blocked() {
-            return;
+            return now;
         }
-        let began = Instant::now();
+        self.hold.forwarding(now.mono);
         while self.router.fan_out(now, &mut self.outgoing.outbox) {
             if !self.flush(now) {
-                return;
+                return now;
             }
+            now = time();
+            self.take(now);
         }
+        now = time();
         self.flush(now);
-        self.hold.forwarded(began.elapsed());
+        self.hold.forwarded(now.mono);
         while let Some((worker, link)) = self.router.poll_link() {
             self.crossing.link(worker, link, &mut self.stats);
         }
         while let Some((worker, batch)) = self.router.poll_link_packets() {
             self.crossing.packets(worker, batch, &mut self.stats);
         }
+        now
     }
 
     /// Sends everything that is not forwarded media.

@@ -54,6 +54,16 @@ pub struct CodecParams {
     pub fmtp: String,
 }
 
+/// What a router gives up of publishers' media when there is more than it can carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Shed {
+    #[default]
+    Nothing,
+    Video,
+    /// Video and sound.
+    Media,
+}
+
 /// One encoding of a published track: a simulcast layer, or the whole track.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Encoding {

@@ -79,13 +79,15 @@ pub struct Drops {
     pub not_sealed: u64,
     /// Video that was given up because there was too much to do.
     pub shed: u64,
+    /// Sound that was, because without video there still was.
+    pub shed_sound: u64,
     /// A data channel message for a channel that is not open or whose queue is full.
     pub data: u64,
 }
 
 impl Drops {
     /// All of it, named, for metrics.
-    pub fn by_reason(&self) -> [(&'static str, u64); 16] {
+    pub fn by_reason(&self) -> [(&'static str, u64); 17] {
         [
             ("unclassified", self.unclassified),
             ("unknown_ufrag", self.unknown_ufrag),
@@ -102,6 +104,7 @@ impl Drops {
             ("evicted", self.evicted),
             ("not_sealed", self.not_sealed),
             ("shed", self.shed),
+            ("shed_sound", self.shed_sound),
             ("data", self.data),
         ]
     }

@@ -17,11 +17,6 @@ use crate::packet::{Carried, Meta};
 /// mid, sending time, transport-wide number, playout delay, RTX's sequence number, padding to words and of one byte.
 const HEADROOM: usize = 12 + 4 + 20 + 16 + 3 + 2 + 3 + 2 + 4 + 1;
 
-/// Room that composing a packet may need, without what sealing adds.
-pub(crate) fn room_for(meta: &Meta) -> usize {
-    HEADROOM + redundancy::ROOM + meta.weight() as usize
-}
-
 /// A retransmission's own numbers, RFC 4588 section 4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rtx {
@@ -52,6 +47,12 @@ pub(crate) struct Composed {
 }
 
 impl Route {
+    /// Room that composing a packet may need, without what sealing adds.
+    pub(crate) fn room_for(&self, meta: &Meta) -> usize {
+        let makes = self.target(meta.codec).is_some_and(|target| target.makes_redundancy());
+        HEADROOM + if makes { redundancy::ROOM } else { 0 } + meta.weight() as usize
+    }
+
     /// Composes a packet at the front of `buf`. `None` if it does not fit or the subscriber has no payload
     /// type for it.
     pub(crate) fn compose(&self, what: &What, content: &Content<'_>, buf: &mut [u8]) -> Option<Composed> {

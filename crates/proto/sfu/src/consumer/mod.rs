@@ -311,7 +311,7 @@ impl Consumer {
         };
         let stream = if what.rtx.is_some() { streams.rtx? } else { streams.media };
         let overhead = egress.outbound.profile().rtp_overhead();
-        let buf = egress.outbox.room(compose::room_for(content.meta) + overhead);
+        let buf = egress.outbox.room(self.route.room_for(content.meta) + overhead);
         let composed = self.route.compose(what, content, buf)?;
         let mut transport_seq = what.stamp.transport_seq;
         if let Some(place) = composed.transport_seq.and_then(|range| buf.get_mut(range)) {

@@ -31,6 +31,13 @@ pub(crate) enum Redundancy {
     Make { inner: Pt },
 }
 
+impl Target {
+    /// Redundant audio is made here, which takes more room than what came.
+    pub(crate) fn makes_redundancy(&self) -> bool {
+        matches!(self.red, Redundancy::Make { .. })
+    }
+}
+
 /// One subscriber's terms.
 #[derive(Debug)]
 pub(crate) struct Route {
@@ -90,8 +97,7 @@ impl Route {
 
     /// How many times each payload goes out.
     pub(crate) fn copies(&self) -> u64 {
-        let makes = |target: &Target| matches!(target.red, Redundancy::Make { .. });
-        if self.targets.iter().flatten().any(makes) { 1 + REPEATS as u64 } else { 1 }
+        if self.targets.iter().flatten().any(Target::makes_redundancy) { 1 + REPEATS as u64 } else { 1 }
     }
 
     /// Whether retransmissions are packets of their own.

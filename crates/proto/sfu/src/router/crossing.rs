@@ -94,7 +94,7 @@ impl Router {
             last = Some((packet.producer, key));
             let Some(key) = key else { continue };
             let wanted = self.producers.get(key).is_some_and(|p| p.told >> packet.encoding & 1 == 1);
-            if wanted {
+            if wanted && !self.gives_up(key) {
                 self.counters.traffic.link_packets_in += 1;
                 self.store(now, key, packet.encoding, packet.meta, bytes);
             }

@@ -7,7 +7,7 @@ use peer::{Class, Event as TransportEvent, classify};
 use srtp::Reject;
 
 use super::Router;
-use crate::api::{Event, FailReason};
+use crate::api::{Event, FailReason, Shed};
 
 /// Addresses to which one peer's checks may be remembered.
 const MAX_PROBED: usize = 64;
@@ -25,21 +25,33 @@ impl Router {
         }
     }
 
-    /// From now on the video of publishers is dropped as it comes, or no longer: a driver that cannot carry
-    /// everything gives up what costs most and is missed least. What is dropped counts as lost on the way, so that
-    /// publishers are asked for key frames when it is over.
-    pub fn shed_video(&mut self, shed: bool) {
+    /// From now on this is dropped of publishers' media as it comes: a driver that cannot carry everything gives up
+    /// what costs most and is missed least. What is dropped counts as lost on the way, so that publishers are asked for
+    /// key frames when it is over. Checks, feedback and data always come in.
+    pub fn shed(&mut self, shed: Shed) {
         self.shedding = shed;
     }
 
     /// Whether a packet is given up because there are too many.
     fn is_shed(&mut self, key: usize, ssrc: rtp::Ssrc) -> bool {
-        if !self.shedding {
+        if self.shedding == Shed::Nothing {
             return false;
         }
         let stream = self.peers.get_mut(key).and_then(|peer| peer.reception.streams.get(ssrc));
-        let producer = stream.and_then(|stream| self.producers.get(stream.producer));
-        producer.is_some_and(|producer| producer.track.is_video())
+        stream.is_some_and(|stream| self.gives_up(stream.producer))
+    }
+
+    /// Whether a track's packet is given up, which is counted.
+    pub(super) fn gives_up(&mut self, producer: usize) -> bool {
+        let Some(producer) = self.producers.get(producer) else { return false };
+        let (from, count) = if producer.track.is_video() {
+            (Shed::Video, &mut self.counters.drops.shed)
+        } else {
+            (Shed::Media, &mut self.counters.drops.shed_sound)
+        };
+        let given_up = self.shedding >= from;
+        *count += u64::from(given_up);
+        given_up
     }
 
     fn stun(&mut self, now: Time, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) {
@@ -109,7 +121,6 @@ impl Router {
             return;
         };
         if self.is_shed(key, header.ssrc) {
-            self.counters.drops.shed += 1;
             return;
         }
         let Some(peer) = self.peers.get_mut(key) else { return };

@@ -26,7 +26,7 @@ use clock::Time;
 use rtp::Bitrate;
 use slab::Slab;
 
-use crate::api::{ConsumerId, Event, PeerId, ProducerId};
+use crate::api::{ConsumerId, Event, PeerId, ProducerId, Shed};
 use crate::bandwidth::allocate::Ladder;
 use crate::consumer::Consumer;
 use crate::link::{Link, LinkBatch, Pool};
@@ -58,8 +58,8 @@ pub struct Router {
     /// Tracks of one allocation, kept for its memory.
     ladders: Vec<Ladder>,
     next_allocation: Option<Instant>,
-    /// See [`Router::shed_video`].
-    shedding: bool,
+    /// See [`Router::shed`].
+    shedding: Shed,
     counters: Counters,
     began: Instant,
 }
@@ -164,7 +164,7 @@ impl Router {
             scratch: Vec::new(),
             ladders: Vec::new(),
             next_allocation: None,
-            shedding: false,
+            shedding: Shed::Nothing,
             counters: Counters::default(),
             began: now.mono,
         }

@@ -1,19 +1,24 @@
 //! Coming and going, in every order.
 
-use sfu::{Command, ConsumerId, Event, PeerId, ProducerId, id_on};
+use sfu::{Command, ConsumerId, Event, PeerId, ProducerId, Shed, id_on};
 
 use crate::client::{IDS, Packet};
 use crate::stage::*;
 use crate::world::World;
 
 #[test]
-fn a_router_that_has_too_much_to_do_gives_up_video_counts_it_and_carries_sound() {
-    let mut w = World::new(1);
-    let (alice, bob) = (w.join(0), w.join(0));
+fn a_router_that_has_too_much_to_do_gives_up_video_before_sound_counts_both_and_goes_on_anew() {
+    let mut w = World::new(2);
+    // The second subscriber is on another worker, which carries everything.
+    let (alice, bob, carol) = (w.join(0), w.join(0), w.join(1));
     let video = w.publish(alice, 1, video_params(&[]));
     let sound = w.publish(alice, 2, audio_params());
-    w.subscribe(bob, 1, video, take_video(5000, true, 0));
-    w.subscribe(bob, 2, sound, take_audio(6000));
+    w.run(1);
+    for (n, who) in [(0, bob), (2, carol)] {
+        w.subscribe(who, n + 1, video, take_video(5000, true, 0));
+        w.subscribe(who, n + 2, sound, take_audio(6000));
+    }
+    w.run(1);
     let mut camera = Camera::new(alice, 11, None);
     let mut second = |w: &mut World, seconds: u16, key: bool| {
         for n in 0..30 {
@@ -34,21 +39,31 @@ fn a_router_that_has_too_much_to_do_gives_up_video_counts_it_and_carries_sound()
             w.up(alice, packet);
             w.run(33);
         }
-        (w.clients[bob].of(5000).len(), w.clients[bob].of(6000).len())
+        [bob, carol].map(|who| (w.clients[who].of(5000).len(), w.clients[who].of(6000).len()))
     };
-    assert_eq!(second(&mut w, 0, true), (90, 30));
-    w.routers[0].shed_video(true);
-    assert_eq!(second(&mut w, 1, false), (90, 60), "sound goes on alone");
-    assert_eq!(w.counters(0).drops.shed, 90);
-    w.routers[0].shed_video(false);
+    let shed =
+        |w: &World, worker: usize| (w.counters(worker).drops.shed, w.counters(worker).drops.shed_sound);
+    assert_eq!(second(&mut w, 0, true), [(90, 30); 2]);
+    // Carol's worker is behind: what crosses to it is given up there.
+    w.routers[1].shed(Shed::Video);
+    assert_eq!(second(&mut w, 1, false), [(180, 60), (90, 60)], "sound goes on alone");
+    assert_eq!((shed(&w, 0), shed(&w, 1)), ((0, 0), (90, 0)));
+    // So is alice's, and carol's even without video: nothing crosses that is not there.
+    w.routers[0].shed(Shed::Video);
+    w.routers[1].shed(Shed::Media);
+    assert_eq!(second(&mut w, 2, false), [(180, 90), (90, 60)]);
+    assert_eq!((shed(&w, 0), shed(&w, 1)), ((90, 0), (90, 30)));
+    w.routers[0].shed(Shed::Nothing);
+    w.routers[1].shed(Shed::Nothing);
     let asked = w.clients[alice].plis(11);
     // What was given up is asked for again for a second, in vain.
-    second(&mut w, 2, false);
     second(&mut w, 3, false);
+    second(&mut w, 4, false);
     assert!(w.clients[alice].plis(11) > asked, "nobody asks for a key frame");
-    let (video, sound) = second(&mut w, 4, true);
-    assert!(video > 90 && sound == 150, "{video} {sound}");
-    assert_eq!(w.counters(0).drops.shed, 90);
+    let before = w.clients[carol].of(5000).len();
+    let [(video, sound), (elsewhere, _)] = second(&mut w, 5, true);
+    assert!(video > 180 && elsewhere > before && sound == 180, "{video} {elsewhere} {sound}");
+    assert_eq!((shed(&w, 0), shed(&w, 1)), ((90, 0), (90, 30)));
 }
 
 #[test]
