@@ -12,7 +12,7 @@ const EXHAUSTED: [i32; 2] = [24, 23];
 
 /// What a run with so many sockets needs.
 pub(crate) fn needed(sockets: usize) -> u64 {
-    sockets as u64 + OWN
+    (sockets as u64).saturating_add(OWN)
 }
 
 /// Raises the limit as far as it may go, which has to be far enough.

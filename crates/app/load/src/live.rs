@@ -17,7 +17,7 @@ use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 
 use crate::files;
-use crate::measuring::Measuring;
+use crate::measuring::{self, Measuring, Silence};
 use address::Address;
 use audience::{Audience, Place};
 use content::{AUDIO_BITRATE, Content};
@@ -80,6 +80,8 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 /// Players of a thread, or publishers, that wait to be let in at once: servers bound how many they do not know yet, and a
 /// machine that is busy makes everybody wait.
 const KNOCKING: usize = 128;
+/// A server of which players have heard nothing for so long has stopped; where segments are longer, for two of them.
+const LONGEST_SILENCE: Duration = Duration::from_secs(5);
 /// A picture holds its stamp and some filling; smaller ones would not be counted right.
 const LEAST_BITRATE: u64 = 50_000;
 
@@ -95,7 +97,7 @@ impl Live {
     }
 
     fn all_players(&self) -> usize {
-        Way::ALL.iter().map(|way| self.players(*way)).sum()
+        Way::ALL.iter().fold(0, |sum, way| sum.saturating_add(self.players(*way)))
     }
 
     fn published(&self) -> usize {
@@ -103,15 +105,15 @@ impl Live {
     }
 
     fn check(&self) -> anyhow::Result<Address> {
-        let files = files::needed(self.all_players() + self.published());
+        let files = files::needed(self.all_players().saturating_add(self.published()));
         let address = Address::parse(&self.url, self.http.as_deref(), self.streams, files)?;
         self.measuring.check(self.url.split('?').next().unwrap_or_default(), address.is_ours())?;
         ensure!(self.streams > 0, "--streams must be at least 1");
         ensure!(
-            self.all_players() + self.published() > 0,
+            self.all_players() > 0 || !self.existing,
             "nobody to play: give --rtmp, --flv, --ws-flv, --hls or --ll-hls"
         );
-        ensure!(self.join_rate > 0.0, "--join-rate must be more than 0");
+        measuring::check_rate(self.join_rate)?;
         ensure!((1..=240).contains(&self.fps), "--fps must be between 1 and 240");
         ensure!((1..=60).contains(&self.group), "--group must be between 1 and 60 seconds");
         let least = LEAST_BITRATE + if self.no_audio { 0 } else { AUDIO_BITRATE };
@@ -224,6 +226,8 @@ async fn measure(options: &Live, address: &Address) -> anyhow::Result<Report> {
 
     let first = crew.measure(measuring);
     let mut last = first.clone();
+    let longest = LONGEST_SILENCE.max(Duration::from_secs(2 * options.group));
+    let mut silence = Silence::of(first.at, first.tally.sum().bytes, longest);
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.reset();
     let end = tokio::time::sleep(Duration::from_secs(measuring.duration));
@@ -234,12 +238,21 @@ async fn measure(options: &Live, address: &Address) -> anyhow::Result<Report> {
             _ = second.tick() => {
                 let next = crew.measure(measuring);
                 report.second(&last, &next);
+                let heard = next.tally.sum();
+                silence.hear(next.at, heard.bytes);
+                if silence.verdict(next.at).is_some() || (heard.playing == 0 && options.all_players() > 0) {
+                    break;
+                }
                 last = next;
             }
             _ = &mut interrupt => interrupted = true,
         }
     }
-    report.finish(&first, &crew.measure(measuring), before);
+    let end = crew.measure(measuring);
+    if let Some(why) = silence.verdict(end.at) {
+        report.trouble(why);
+    }
+    report.finish(&first, &end, before);
     Ok(report)
 }
 

@@ -9,7 +9,7 @@ use crate::cost::Cost;
 use crate::crowd::Snapshot;
 use crate::delays::Delays;
 use crate::room::Room;
-use crate::sheet::{Sheet, round};
+use crate::sheet::{ALL_GONE, Sheet, round};
 
 /// One look at everything.
 #[derive(Debug, Clone)]
@@ -33,7 +33,6 @@ pub(crate) struct Report {
     participants: usize,
     /// To standard error, so that standard output is the report's.
     told: usize,
-    all_gone: bool,
     sheet: Sheet,
 }
 
@@ -48,7 +47,7 @@ impl Report {
             "layout": options.layout.map(|layout| format!("{layout:?}").to_lowercase()),
             "protocol": if options.v0 { "v0" } else { "v1" }, "duration_s": options.measuring.duration,
         });
-        Self { participants, told: 0, all_gone: false, sheet: Sheet::new(command) }
+        Self { participants, told: 0, sheet: Sheet::new(command) }
     }
 
     pub(crate) fn joining(&mut self, seen: &Snapshot, all: usize) {
@@ -101,7 +100,6 @@ impl Report {
         end.seen.joins.iter().for_each(|join| joins.record(*join));
         let delays = &end.seen.delays;
         let frames = |seen: &Snapshot| seen.stats.videos.iter().map(|video| video.frames).sum::<u64>();
-        self.all_gone = first.seen.connected > 0 && end.seen.connected == 0;
         let rss = end.cost.map(|cost| cost.rss);
         let grown = rss.zip(joining.before).map(|(rss, before)| rss.saturating_sub(before.rss));
         let mut put = |name, value: Value, unit| self.sheet.put(name, value, unit);
@@ -147,11 +145,14 @@ impl Report {
             "byte",
         );
         self.sheet.fail(&end.seen.failures);
+        if first.seen.connected > 0 && end.seen.connected == 0 {
+            self.trouble(ALL_GONE.into());
+        }
     }
 
-    /// Everybody was in, and nobody is any more.
-    pub(crate) fn all_gone(&self) -> bool {
-        self.all_gone
+    /// Makes the run one that has failed.
+    pub(crate) fn trouble(&mut self, why: String) {
+        self.sheet.trouble(why);
     }
 
     pub(crate) fn write(&self, json: Option<&Path>) -> anyhow::Result<()> {

@@ -12,7 +12,7 @@ use clock::Time;
 
 use crate::crowd::{self, Part, Post, Snapshot, ToCrowd};
 use crate::files;
-use crate::measuring::Measuring;
+use crate::measuring::{self, Measuring, Silence};
 use crate::report::{Joining, Measure, Report};
 use crate::server::Server;
 use crate::signalling::{self, Join};
@@ -119,12 +119,16 @@ const TOKEN_LIFETIME: Duration = Duration::from_secs(6 * 3600);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// What is on its way when the measurement ends, retransmissions included, has this long to come.
 const SETTLE: Duration = Duration::from_millis(500);
+/// A server of which subscribers have heard nothing for so long, who heard something before, is said to have stopped: a
+/// voice that pauses sends every 400 ms.
+const LONGEST_SILENCE: Duration = Duration::from_secs(3);
 /// Publishers that one thread serves to the microsecond, and subscribers that one drains each tick.
 const PUBLISHERS_A_THREAD: usize = 500;
 const SUBSCRIBERS_A_THREAD: usize = 2000;
+
 impl Room {
     fn participants(&self) -> usize {
-        self.rooms * (self.publishers + self.subscribers)
+        self.rooms.saturating_mul(self.publishers.saturating_add(self.subscribers))
     }
 
     fn check(&self) -> anyhow::Result<Server> {
@@ -132,11 +136,15 @@ impl Room {
         self.measuring.check(&self.url, server.is_ours())?;
         ensure!(self.participants() > 0, "nobody to join: give --publishers or --subscribers");
         ensure!(self.uplink != Some(0), "--uplink must be more than 0");
-        ensure!(self.join_rate > 0.0, "--join-rate must be more than 0");
+        ensure!(
+            (10_000..=1_000_000_000).contains(&self.bitrate),
+            "--bitrate must be between 10000 and 1000000000, bits a second"
+        );
+        measuring::check_rate(self.join_rate)?;
         let silent = self.video == Video::None && !self.audio;
         ensure!(self.publishers == 0 || !silent, "publishers with nothing to publish: add --audio");
         files::raise(self.files())?;
-        server.has_room_for(self.participants() * self.connections())?;
+        server.has_room_for(self.participants().saturating_mul(self.connections()))?;
         Ok(server)
     }
 
@@ -146,7 +154,7 @@ impl Room {
     }
 
     fn files(&self) -> u64 {
-        files::needed(self.participants() * (1 + self.connections()))
+        files::needed(self.participants().saturating_mul(1 + self.connections()))
     }
 
     fn publish(&self) -> Vec<Publish> {
@@ -226,9 +234,7 @@ pub fn run(options: &Room) -> anyhow::Result<()> {
     }
     runtime.shutdown_timeout(Duration::from_secs(1));
     let report = report?;
-    report.write(options.measuring.json.as_deref())?;
-    ensure!(!report.all_gone(), "everybody fell out; the report says why");
-    Ok(())
+    report.write(options.measuring.json.as_deref())
 }
 
 /// Everybody with the thread they belong to, and what each thread's people do.
@@ -315,6 +321,7 @@ async fn measure(options: &Room, joins: Vec<(usize, Join)>, posts: &[Post]) -> a
     let began = Instant::now();
     let first = Measure { at: began, seen: start, cost: options.measuring.cost() };
     let mut last = first.clone();
+    let mut silence = Silence::of(began, first.seen.stats.received.bytes, LONGEST_SILENCE);
     second.reset();
     let over = tokio::time::sleep_until((began + Duration::from_secs(options.measuring.duration)).into());
     tokio::pin!(over);
@@ -324,6 +331,7 @@ async fn measure(options: &Room, joins: Vec<(usize, Join)>, posts: &[Post]) -> a
                 let cost = options.measuring.cost();
                 let next = Measure { at: Instant::now(), seen: look(posts)?, cost };
                 report.second(&last, &next);
+                silence.hear(next.at, next.seen.stats.received.bytes);
                 last = next;
             }
             () = &mut over => break,
@@ -337,6 +345,9 @@ async fn measure(options: &Room, joins: Vec<(usize, Join)>, posts: &[Post]) -> a
     let mut seen = look(posts)?;
     // That no pictures come any more is no freeze.
     seen.stats.videos = videos;
+    if let Some(why) = silence.verdict(at) {
+        report.trouble(why);
+    }
     report.finish(&first, &Measure { at, seen, cost }, &joining);
     Ok(report)
 }

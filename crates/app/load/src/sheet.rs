@@ -4,8 +4,11 @@ use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
+
+/// What is wrong where everybody was in, and nobody is any more.
+pub(crate) const ALL_GONE: &str = "everybody fell out; the report says why";
 
 /// The figures of one run.
 #[derive(Debug)]
@@ -15,11 +18,13 @@ pub(crate) struct Sheet {
     seconds: Vec<Value>,
     summary: Vec<(String, Value, &'static str)>,
     failures: Vec<(String, usize)>,
+    /// Why the run as a whole has failed.
+    trouble: Option<String>,
 }
 
 impl Sheet {
     pub(crate) fn new(options: Value) -> Self {
-        Self { options, seconds: Vec::new(), summary: Vec::new(), failures: Vec::new() }
+        Self { options, seconds: Vec::new(), summary: Vec::new(), failures: Vec::new(), trouble: None }
     }
 
     /// A second of the run.
@@ -38,8 +43,19 @@ impl Sheet {
         self.failures.sort();
     }
 
-    /// A table on standard output, or JSON: into a file, or instead of the table where that is `-`.
+    /// Makes the run one that has failed: so its end says, once the report is written.
+    pub(crate) fn trouble(&mut self, why: String) {
+        self.trouble = Some(why);
+    }
+
+    /// A table on standard output, or JSON: into a file, or instead of the table where that is `-`. An error where the
+    /// run has failed.
     pub(crate) fn write(&self, json: Option<&Path>) -> anyhow::Result<()> {
+        self.print(json)?;
+        self.trouble.as_ref().map_or(Ok(()), |why| bail!("{why}"))
+    }
+
+    fn print(&self, json: Option<&Path>) -> anyhow::Result<()> {
         let to_stdout = json.is_some_and(|path| path == Path::new("-"));
         if !to_stdout {
             let mut out = std::io::stdout().lock();
@@ -67,6 +83,7 @@ impl Sheet {
         whole.insert("seconds".into(), json!(self.seconds));
         let failures = self.failures.iter().map(|(why, count)| json!({"why": why, "count": count}));
         whole.insert("failures".into(), failures.collect());
+        whole.insert("trouble".into(), json!(self.trouble));
         whole
     }
 }

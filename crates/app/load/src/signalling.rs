@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use client::Mode;
@@ -102,7 +102,12 @@ async fn connect(join: &Join) -> anyhow::Result<(Socket, IpAddr)> {
             };
             bail!("the server answered {} {}{hint}", answer.status(), body.trim());
         }
-        Err(error) => Err(error).with_context(|| format!("--url {}", join.server.url)),
+        Err(error) => {
+            bail!(
+                "--url {}: no WebSocket opened ({error}); is that the server's port of HTTP?",
+                join.server.url
+            )
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's set-up")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
@@ -63,7 +63,7 @@ impl Server {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap());
         let mut server = Self { child, lines, address: String::new() };
-        let line = server.line_with("listening");
+        let line = server.line_with("listening for http");
         server.address = line.rsplit_once("address=").unwrap().1.trim().to_owned();
         server
     }
@@ -81,8 +81,7 @@ impl Server {
     }
 
     fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+        signal(&self.child, name);
     }
 
     fn get(&self, path: &str) -> String {
@@ -274,23 +273,74 @@ const REPORTED: [&str; 16] = [
     "rss_per_participant",
 ];
 
+/// A load that has measured something, and goes on.
+struct Measuring {
+    child: Child,
+    said: Lines<BufReader<ChildStderr>>,
+}
+
+impl Measuring {
+    fn start(load: &[&str], duration: &str) -> Self {
+        let mut child = millrace()
+            .args(load)
+            .args(["--duration", duration, "--json", "-"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut before = Vec::new();
+        let measured = said.by_ref().map(Result::unwrap).any(|line| {
+            let traffic = line.contains("Mbit/s") && !line.contains(" 0.0 Mbit/s");
+            before.push(line);
+            traffic
+        });
+        assert!(measured, "ended before it measured: {before:?}");
+        Self { child, said }
+    }
+
+    /// How it ends: its report, whether it is content, and the last that it says.
+    fn end(self) -> (serde_json::Value, bool, String) {
+        // What it says until it ends is read, so that it does not wait for a reader.
+        let last = self.said.map_while(Result::ok).last();
+        let output = self.child.wait_with_output().unwrap();
+        let report = serde_json::from_str(&text(&output.stdout)).unwrap();
+        (report, output.status.success(), last.unwrap_or_default())
+    }
+}
+
+fn signal(process: &Child, name: &str) {
+    assert!(Command::new("kill").args(["-s", name, &process.id().to_string()]).status().unwrap().success());
+}
+
 /// The report of a load that would go on for ten minutes, and is interrupted once it has measured something.
 fn interrupted(load: &[&str]) -> serde_json::Value {
-    let mut load = millrace()
-        .args(load)
-        .args(["--duration", "600", "--json", "-"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(load.stderr.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().contains("Mbit/s")), "ended before it measured");
-    assert!(Command::new("kill").args(["-s", "INT", &load.id().to_string()]).status().unwrap().success());
-    // What it says until it ends is read, so that it does not wait for a reader.
-    let _ = lines.count();
-    let output = load.wait_with_output().unwrap();
-    assert!(output.status.success());
-    serde_json::from_str(&text(&output.stdout)).unwrap()
+    let load = Measuring::start(load, "600");
+    signal(&load.child, "INT");
+    let (report, is_content, last) = load.end();
+    assert!(is_content, "{last}");
+    report
+}
+
+#[test]
+fn a_server_that_stops_answering_is_said_to_have_stopped() {
+    let (rtmp, http) = (free_port(), free_port());
+    let server = Server::start(&format!(
+        "rtc: {{udp_port: 0, node_ip: 127.0.0.1}}\n\
+         live: {{rtmp: {{port: {rtmp}}}, http: {{port: {http}}}, publish: open}}\n"
+    ));
+    let (url, stream) = (format!("ws://{}", server.address), format!("rtmp://127.0.0.1:{rtmp}/live/load"));
+    let (secret, http) = ("0123456789012345678901234567890123", format!("http://127.0.0.1:{http}"));
+    let room =
+        ["load", "room", "--url", &url, "--api-key", "k", "--api-secret", secret, "--subscribers", "1"];
+    let live = ["load", "live", "--url", &stream, "--http", &http, "--rtmp", "1"];
+    // That of the room ends before its server would have to say a word again, that of the stream because of its silence.
+    let loads = [Measuring::start(&live, "600"), Measuring::start(&room, "8")];
+    server.signal("STOP");
+    for (report, is_content, last) in loads.map(Measuring::end) {
+        assert!(!is_content && last.contains("stopped answering"), "{last}");
+        assert!(report["trouble"].as_str().unwrap().contains("stopped answering"), "{report}");
+    }
 }
 
 #[test]
@@ -306,15 +356,20 @@ fn an_interrupted_load_reports() {
 
 #[test]
 fn a_load_that_cannot_run_says_what_to_change_in_one_line() {
-    let server = Server::start("");
+    let rtmp = free_port();
+    let server = Server::start(&format!("live: {{rtmp: {{port: {rtmp}}}, http: {{port: 0}}}}\n"));
     for (more, part) in [
         (&["--api-secret", "01234567890123456789012345678901"][..], "--api-secret"),
         (&["--url", "ws://192.0.2.1:7880"], "--i-own-this-server"),
         (&["--url", "http://127.0.0.1:7880"], "must begin with ws://"),
         (&["--url", "ws://127.0.0.1:1"], "is it running?"),
+        (&["--url", &format!("ws://127.0.0.1:{rtmp}")], "port of HTTP"),
         (&["--video", "none"], "--audio"),
         (&["--server-pid", "4294967295"], "no such process"),
         (&["--subscribers", "900000000"], "ulimit -n"),
+        (&["--rooms", "18446744073709551615", "--subscribers", "2"], "ulimit -n"),
+        (&["--bitrate", "18446744073709551615"], "--bitrate"),
+        (&["--join-rate", "1e-300"], "--join-rate"),
     ] {
         let output = load(&server, &[&["--subscribers", "1", "--duration", "1"][..], more].concat());
         let error = text(&output.stderr);
@@ -373,6 +428,7 @@ fn a_live_load_that_cannot_run_says_what_to_change_in_one_line_and_an_interrupte
         (&["--bitrate", "1000"], "--bitrate"),
         (&["--server-pid", "4294967295"], "no such process"),
         (&["--rtmp", "900000000"], "ulimit -n"),
+        (&["--join-rate", "1e-300"], "--join-rate"),
     ] {
         let output = run(&[&common[..], &["--duration", "1"], more].concat());
         let error = text(&output.stderr);

@@ -9,7 +9,7 @@ use super::Live;
 use super::figures::{Figures, Tally, Way};
 use super::publisher::Published;
 use crate::cost::Cost;
-use crate::sheet::{Sheet, round};
+use crate::sheet::{ALL_GONE, Sheet, round};
 
 /// One look at everything.
 #[derive(Debug, Clone)]
@@ -134,6 +134,14 @@ impl Report {
             *failures.entry(why.clone()).or_default() += count;
         }
         sheet.fail(&failures);
+        if first.tally.sum().playing > 0 && sum.playing == 0 {
+            sheet.trouble(ALL_GONE.into());
+        }
+    }
+
+    /// Makes the run one that has failed.
+    pub(super) fn trouble(&mut self, why: String) {
+        self.sheet.trouble(why);
     }
 
     pub(super) fn write(&self, json: Option<&Path>) -> anyhow::Result<()> {
