@@ -3,7 +3,7 @@
 
 Only what the load needs: one room, publishers that publish, subscribers that get the first publisher. Media
 goes between the load and Janus directly, so this process costs the measurement nothing. It starts Janus on the
-given core, prints its process id, and ends it with itself.
+given core, prints its process id, and ends it with itself, which SIGTERM and SIGINT do.
 
     interop/.venv/bin/python benches/janus/door.py --cpu 0 --address ADDRESS
     benches/fanout/run 1x50 --url ws://ADDRESS:17900 --pid PID --load-options='--v0 --i-own-this-server'
@@ -14,10 +14,10 @@ ADDRESS is one of this machine other than a loopback address, which Janus's ICE 
 import argparse
 import asyncio
 import base64
-import contextlib
 import itertools
 import json
 import os
+import signal
 import subprocess
 import tempfile
 
@@ -187,6 +187,9 @@ async def main():
     parser.add_argument("--port", type=int, default=17900)
     parser.add_argument("--address", required=True, help="of this machine, but not of loopback")
     options = parser.parse_args()
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
     with tempfile.TemporaryDirectory() as folder:
         configure(folder, options.address)
         command = ["taskset", "-c", options.cpu, "prlimit", "--nofile=20000", "janus", "-F", folder]
@@ -202,12 +205,12 @@ async def main():
                 await runner.setup()
                 await web.TCPSite(runner, options.address, options.port).start()
                 print(server.pid, flush=True)
-                await asyncio.Event().wait()
+                await ended.wait()
+                await runner.cleanup()
         finally:
             server.terminate()
+            server.wait()
 
 
 if __name__ == "__main__":
-    # Interrupting it is how it ends.
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main())
+    asyncio.run(main())
