@@ -1,7 +1,10 @@
 //! What an engine is told once, at its start.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
+
+use net::Interface;
 
 /// How workers share the UDP port space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,13 +30,17 @@ pub struct TcpPort {
     pub required: bool,
 }
 
-/// Which network interfaces give candidates; a name ending in `*` is a prefix.
+/// Which addresses of which network interfaces are candidates; a name ending in `*` is a prefix.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InterfaceFilter {
     /// If not empty, only these.
     pub include: Vec<String>,
     /// Never these.
     pub exclude: Vec<String>,
+    /// If there are any, only addresses in these.
+    pub include_ips: Vec<RangeInclusive<IpAddr>>,
+    /// Never those in these.
+    pub exclude_ips: Vec<RangeInclusive<IpAddr>>,
 }
 
 /// When packets wait for company, so that a frame leaves as one GSO run.
@@ -119,15 +126,17 @@ impl Default for Config {
 }
 
 impl InterfaceFilter {
-    /// Whether the interface called `name` may give candidates.
-    pub(crate) fn admits(&self, name: &str) -> bool {
-        let listed = |list: &[String]| {
-            list.iter().any(|pattern| match pattern.strip_suffix('*') {
-                Some(prefix) => name.starts_with(prefix),
-                None => pattern == name,
-            })
+    /// Whether this address may be a candidate.
+    pub(crate) fn admits(&self, Interface { name, ip, .. }: &Interface) -> bool {
+        let is_named = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(prefix) => name.starts_with(prefix),
+            None => pattern == name,
         };
-        (self.include.is_empty() || listed(&self.include)) && !listed(&self.exclude)
+        let is_in = |range: &RangeInclusive<IpAddr>| range.contains(ip);
+        (self.include.is_empty() || self.include.iter().any(is_named))
+            && !self.exclude.iter().any(is_named)
+            && (self.include_ips.is_empty() || self.include_ips.iter().any(is_in))
+            && !self.exclude_ips.iter().any(is_in)
     }
 }
 
@@ -136,11 +145,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_interface_is_excluded_even_if_included() {
+    fn what_is_excluded_is_so_even_if_included() {
+        let is = |filter: &InterfaceFilter, name: &str, ip: &str| {
+            filter.admits(&Interface { name: name.into(), ip: ip.parse().unwrap(), loopback: false })
+        };
         let names = |list: &[&str]| list.iter().map(ToString::to_string).collect();
-        let filter = InterfaceFilter { include: names(&["eth*", "lo"]), exclude: names(&["eth1"]) };
-        assert!(filter.admits("eth0") && filter.admits("lo"));
-        assert!(!filter.admits("eth1") && !filter.admits("docker0") && !filter.admits("lo0"));
-        assert!(InterfaceFilter::default().admits("anything"));
+        let mut filter = InterfaceFilter { include: names(&["eth*", "lo"]), ..InterfaceFilter::default() };
+        filter.exclude = names(&["eth1"]);
+        let named = |name| is(&filter, name, "10.0.0.1");
+        assert!(named("eth0") && named("lo"));
+        assert!(!named("eth1") && !named("docker0") && !named("lo0"));
+
+        let range = |first: &str, last: &str| first.parse().unwrap()..=last.parse().unwrap();
+        let ips = InterfaceFilter {
+            include_ips: vec![range("10.0.0.0", "10.255.255.255"), range("2001:db8::", "2001:db8::ffff")],
+            exclude_ips: vec![range("10.1.0.0", "10.1.255.255")],
+            ..InterfaceFilter::default()
+        };
+        let at = |ip| is(&ips, "eth0", ip);
+        assert!(at("10.0.0.1") && at("2001:db8::1"));
+        assert!(!at("10.1.0.1") && !at("192.0.2.1") && !at("2001:db9::1"));
+        assert!(is(&InterfaceFilter::default(), "anything", "192.0.2.1"));
     }
 }

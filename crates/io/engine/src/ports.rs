@@ -191,9 +191,7 @@ fn told(config: &Config, interfaces: &[Interface], bound: IpAddr) -> Vec<IpAddr>
     let mut ips = public;
     if ips.is_empty() || config.internal_candidates {
         let usable = |i: &&Interface| !i.loopback && same_family(i.ip, bound) && routable(i.ip);
-        ips.extend(
-            interfaces.iter().filter(usable).filter(|i| config.interfaces.admits(&i.name)).map(|i| i.ip),
-        );
+        ips.extend(interfaces.iter().filter(usable).filter(|i| config.interfaces.admits(i)).map(|i| i.ip));
     }
     let asked = |ip: &IpAddr| ip.is_loopback() && same_family(*ip, bound);
     ips.extend(config.node_ips.iter().copied().filter(asked));

@@ -34,17 +34,26 @@ impl FromStr for Cidr {
 }
 
 impl Cidr {
+    /// Its addresses.
+    pub fn range(&self) -> RangeInclusive<IpAddr> {
+        let bits = u32::from(self.bits);
+        match self.ip {
+            IpAddr::V4(ip) => {
+                let rest = u32::MAX.checked_shr(bits).unwrap_or(0);
+                let first = ip.to_bits() & !rest;
+                Ipv4Addr::from_bits(first).into()..=Ipv4Addr::from_bits(first | rest).into()
+            }
+            IpAddr::V6(ip) => {
+                let rest = u128::MAX.checked_shr(bits).unwrap_or(0);
+                let first = ip.to_bits() & !rest;
+                Ipv6Addr::from_bits(first).into()..=Ipv6Addr::from_bits(first | rest).into()
+            }
+        }
+    }
+
     /// Whether `ip` is in it.
     pub fn contains(&self, ip: IpAddr) -> bool {
-        match (self.ip, ip) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => {
-                (a.to_bits() ^ b.to_bits()).checked_shr(32 - u32::from(self.bits)).unwrap_or(0) == 0
-            }
-            (IpAddr::V6(a), IpAddr::V6(b)) => {
-                (a.to_bits() ^ b.to_bits()).checked_shr(128 - u32::from(self.bits)).unwrap_or(0) == 0
-            }
-            _ => false,
-        }
+        self.range().contains(&ip)
     }
 }
 

@@ -12,7 +12,7 @@ use codec::Kind;
 
 use super::file::{self, File, Text};
 use super::live::live;
-use super::turn::turn;
+use super::turn::{networks, turn};
 use super::{Login, Prometheus, Settings, Shutdown};
 use crate::cli::Options;
 use crate::tls;
@@ -148,9 +148,14 @@ fn logs(file: &File, options: &Options) -> anyhow::Result<telemetry::Config> {
 }
 
 fn engine(file: &File, options: &Options) -> anyhow::Result<engine::Config> {
+    let ranges = |list: &[String], key: &'static str| -> anyhow::Result<Vec<_>> {
+        Ok(networks(list, key)?.iter().map(::turn::Cidr::range).collect())
+    };
     let interfaces = engine::InterfaceFilter {
         include: file.rtc.interfaces.includes.clone(),
         exclude: file.rtc.interfaces.excludes.clone(),
+        include_ips: ranges(&file.rtc.ips.includes, "rtc.ips.includes")?,
+        exclude_ips: ranges(&file.rtc.ips.excludes, "rtc.ips.excludes")?,
     };
     let defaults = sfu::Config::default();
     let throttle = &file.rtc.pli_throttle;

@@ -67,7 +67,8 @@ pub(super) struct Rtc {
     pub(super) turn_servers: Vec<TurnServer>,
     pub(super) use_ice_lite: Option<bool>,
     pub(super) enable_loopback_candidate: bool,
-    pub(super) interfaces: Interfaces,
+    pub(super) interfaces: Choice,
+    pub(super) ips: Choice,
     pub(super) congestion_control: CongestionControl,
     pub(super) pli_throttle: PliThrottle,
 }
@@ -90,7 +91,7 @@ pub(super) struct CongestionControl {
 
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
-pub(super) struct Interfaces {
+pub(super) struct Choice {
     pub(super) includes: Vec<String>,
     pub(super) excludes: Vec<String>,
 }

@@ -83,6 +83,16 @@ fn turn_is_off_until_it_is_enabled_and_then_complete() {
 }
 
 #[test]
+fn addresses_are_chosen_by_network() {
+    let rtc = |ips: &str| format!("{KEYS}rtc: {{ips: {ips}}}\n");
+    let chosen = load(&rtc("{includes: [10.1.2.3/8], excludes: [\"::1\"]}")).unwrap().engine.interfaces;
+    let range = |first: &str, last: &str| first.parse().unwrap()..=last.parse().unwrap();
+    assert_eq!(chosen.include_ips, [range("10.0.0.0", "10.255.255.255")]);
+    assert_eq!(chosen.exclude_ips, [range("::1", "::1")]);
+    assert!(error(&rtc("{includes: [10.0.0.0/33]}")).contains("rtc.ips.includes"));
+}
+
+#[test]
 fn a_turn_server_elsewhere_may_have_a_secret() {
     let servers = |entry: &str| {
         load(&format!("{KEYS}rtc: {{turn_servers: [{entry}]}}\n")).map(|s| s.api.rooms.ice_servers)

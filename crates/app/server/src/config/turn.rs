@@ -96,9 +96,6 @@ pub(super) fn turn(
     ensure!(!relay_ports.is_empty(), "turn.relay_range_start, turn.relay_range_end: not a range of ports");
     let ttl = section.ttl_seconds.map_or(TTL, Duration::from_secs);
     ensure!(!ttl.is_zero() && ttl <= TTL_MAX, "turn.ttl_seconds: 1 to 86400");
-    let networks = |list: &[String], key: &'static str| -> anyhow::Result<Vec<::turn::Cidr>> {
-        list.iter().map(|text| text.parse().context(key)).collect()
-    };
     Ok(Some(Turn {
         udp_port: if nothing { UDP_PORT } else { section.udp_port },
         tcp_port: section.tcp_port,
@@ -113,6 +110,11 @@ pub(super) fn turn(
         allow: networks(&section.allow_restricted_peer_cidrs, "turn.allow_restricted_peer_cidrs")?,
         deny: networks(&section.deny_peer_cidrs, "turn.deny_peer_cidrs")?,
     }))
+}
+
+/// The networks in a list of them.
+pub(super) fn networks(list: &[String], key: &'static str) -> anyhow::Result<Vec<::turn::Cidr>> {
+    list.iter().map(|text| text.parse().context(key)).collect()
 }
 
 /// Several servers may share one, and a server keep its own over a restart; empty where nothing is written down.
