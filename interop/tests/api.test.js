@@ -231,6 +231,7 @@ it("webhooks of a room's life: in order, signed, tried again, verified by both S
   assert.ok(verified.every((event) => event.room.name === room && event.room.sid === verified[0].room.sid && event.createdAt > 1_600_000_000n));
   assert.deepEqual([verified[1].participant.identity, verified[2].track.sid, verified[2].participant.identity], ["ann", track, "ann"]);
   assert.equal(verified[2].room.enabledCodecs.length, 0, "only its name and sid");
+  assert.equal(JSON.parse(told.at(-1).body).roomEndReason, "ROOM_END_IDLE_TIMEOUT");
 
   await assert.rejects(receiver.receive(`${told[0].body} `, told[0].token), /checksum/);
   await assert.rejects(new WebhookReceiver(key, "another").receive(told[0].body, told[0].token));

@@ -115,13 +115,12 @@ impl Conference {
         let Some(participant) = self.room.participant(sid) else { return };
         let Some(socket) = session.socket else { return };
         let may = &participant.who.permission;
-        let others = self.room.participants().filter(|p| p.sid != *sid && !p.who.permission.hidden);
         let limits = &self.config.limits;
         let seconds = |d: std::time::Duration| i32::try_from(d.as_secs()).unwrap_or(i32::MAX);
         let join = proto::JoinResponse {
             room: Some(messages::room_info(&self.room, &self.config)),
-            participant: Some(messages::participant_info(&self.room, participant)),
-            other_participants: others.map(|p| messages::participant_info(&self.room, p)).collect(),
+            participant: Some(self.info_of(participant)),
+            other_participants: self.others(sid),
             server_version: self.config.server.version.clone(),
             server_region: self.config.server.region.clone(),
             server_info: Some(messages::server_info(&self.config.server)),
@@ -145,6 +144,12 @@ impl Conference {
         if reconnect {
             let everyone: Vec<_> = self.sessions.values().map(|s| (s.socket, s.make.protocol)).collect();
             for (socket, protocol) in everyone {
+    /// Everybody else, as a participant sees them.
+    pub(crate) fn others(&self, sid: &ParticipantSid) -> Vec<proto::ParticipantInfo> {
+        let seen = self.room.participants().filter(|p| p.sid != *sid && !p.who.permission.hidden);
+        seen.map(|p| self.info_of(p)).collect()
+    }
+
                 let Some(socket) = socket else { continue };
                 self.send(socket, messages::leave(LeaveReason::ServerShutdown, Action::Reconnect, protocol));
                 self.output.push_back(Output::Close { session: socket });

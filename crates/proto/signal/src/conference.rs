@@ -65,6 +65,14 @@ pub(crate) struct Published {
     pub(crate) foreign: bool,
 }
 
+impl Published {
+    /// In the media engine, in both codecs.
+    pub(crate) fn producers(&self) -> impl Iterator<Item = ProducerId> {
+        let second = self.second.sent.as_ref().map(|(producer, _)| *producer);
+        [Some(self.producer), second].into_iter().flatten()
+    }
+}
+
 /// A room, its participants' sessions and their negotiations, as one machine.
 #[derive(Debug)]
 pub struct Conference {
@@ -300,19 +308,28 @@ impl Conference {
     }
 
     pub(crate) fn webhook(
+    /// A participant as clients see it.
+    pub(crate) fn info_of(&self, participant: &room::Participant) -> proto::ParticipantInfo {
+        messages::participant_info(&self.room, &self.config, participant)
+    }
+
         &mut self,
         now: Time,
         event: &str,
         participant: Option<proto::ParticipantInfo>,
         track: Option<proto::TrackInfo>,
     ) {
-        self.output.push_back(Output::Webhook(Box::new(proto::WebhookEvent {
+        let told = proto::WebhookEvent { participant, track, ..self.webhook_event(now, event) };
+        self.output.push_back(Output::Webhook(Box::new(told)));
+    }
+
+    /// What all events have in common.
+    pub(crate) fn webhook_event(&self, now: Time, event: &str) -> proto::WebhookEvent {
+        proto::WebhookEvent {
             event: event.to_owned(),
             room: Some(messages::room_info(&self.room, &self.config)),
-            participant,
-            track,
             created_at: i64::try_from(now.unix.as_secs()).unwrap_or(i64::MAX),
             ..proto::WebhookEvent::default()
-        })));
+        }
     }
 }

@@ -10,8 +10,8 @@ use prost::Message as _;
 use proto::signal_response::Message;
 use room::ParticipantSid;
 
+use crate::Conference;
 use crate::conference::Timer;
-use crate::{Conference, messages};
 
 /// Up to this many participants everything is told at once.
 const CROWD_MIN: usize = 20;
@@ -66,7 +66,7 @@ impl Conference {
         let mut size = 0;
         for sid in waiting {
             let Some(participant) = self.room.participant(&sid) else { continue };
-            let info = messages::participant_info(&self.room, participant);
+            let info = self.info_of(participant);
             size += info.encoded_len();
             participants.push(info);
             if size >= self.config.limits.update_batch {

@@ -5,9 +5,8 @@ use livekit_protocol as proto;
 use proto::signal_response::Message;
 use room::{Event, LeaveReason, Participant, ParticipantSid, Track, TrackSid};
 
-use crate::Conference;
 use crate::conference::Timer;
-use crate::messages;
+use crate::{Conference, Output, messages};
 
 /// Counts are told this often at most.
 const COUNTS_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
@@ -69,13 +68,19 @@ impl Conference {
             }
             Event::DataUnpublished { track, .. } => self.on_data_unpublished(&track),
             Event::RoomUpdated { metadata } => self.on_room_updated(now, metadata),
-            Event::Ended { .. } => self.webhook(now, "room_finished", None, None),
+            Event::Ended { reason } => self.tell_finished(now, reason),
         }
+    }
+
+    fn tell_finished(&mut self, now: Time, reason: LeaveReason) {
+        let mut event = self.webhook_event(now, "room_finished");
+        event.set_room_end_reason(messages::room_end_reason(reason));
+        self.output.push_back(Output::Webhook(Box::new(event)));
     }
 
     /// Webhooks hear of a participant once its media is connected, and then of what it publishes.
     fn tell_of(&mut self, now: Time, sid: &ParticipantSid) {
-        let info = self.room.participant(sid).map(|p| messages::participant_info(&self.room, p));
+        let info = self.room.participant(sid).map(|p| self.info_of(p));
         self.webhook(now, "participant_joined", info, None);
         let Some(session) = self.sessions.get_mut(sid) else { return };
         session.told_of = true;
@@ -89,7 +94,7 @@ impl Conference {
         self.crowd.forget(sid);
         let Some(participant) = self.room.participant(sid) else { return };
         let hidden = participant.who.permission.hidden;
-        let info = messages::participant_info(&self.room, participant);
+        let info = self.info_of(participant);
         let message = Message::Update(proto::ParticipantUpdate { participants: vec![info] });
         let itself = sid.clone();
         self.broadcast(message, |p| if *p == itself { and_itself } else { !hidden });
@@ -97,14 +102,14 @@ impl Conference {
 
     fn update_itself(&mut self, sid: &ParticipantSid) {
         let Some(participant) = self.room.participant(sid) else { return };
-        let participants = vec![messages::participant_info(&self.room, participant)];
+        let participants = vec![self.info_of(participant)];
         self.tell(sid, Message::Update(proto::ParticipantUpdate { participants }));
     }
 
     /// For the others, whoever hides is gone, and whoever shows again has come.
     fn on_hid(&mut self, now: Time, sid: &ParticipantSid) {
         let Some(participant) = self.room.participant(sid) else { return };
-        let mut info = messages::participant_info(&self.room, participant);
+        let mut info = self.info_of(participant);
         info.tracks.clear();
         info.data_tracks.clear();
         info.set_state(proto::participant_info::State::Disconnected);
@@ -114,7 +119,7 @@ impl Conference {
     }
 
     fn on_left(&mut self, now: Time, participant: &Participant, connected: bool, reason: LeaveReason) {
-        let info = messages::goodbye(&self.room, participant, reason);
+        let info = messages::goodbye(&self.room, &self.config, participant, reason);
         self.drop_session(now, &participant.sid, reason);
         self.count_out_of_all(&participant.sid);
         self.speakers.forget(&participant.sid);
@@ -139,7 +144,7 @@ impl Conference {
         }
         let info = messages::track_info(track);
         let publisher = self.room.participant(&track.publisher);
-        let publisher = publisher.map(|p| messages::participant_info(&self.room, p));
+        let publisher = publisher.map(|p| self.info_of(p));
         self.webhook(now, "track_published", publisher, Some(info));
     }
 
@@ -147,8 +152,7 @@ impl Conference {
         let published = self.published.remove(&track.sid);
         let was_negotiated = published.is_some();
         if let Some(published) = published.filter(|published| !published.foreign) {
-            self.remove_producer(published.producer);
-            if let Some((producer, _)) = published.second.sent {
+            for producer in published.producers() {
                 self.remove_producer(producer);
             }
         }
@@ -178,7 +182,7 @@ impl Conference {
     /// Whose track it is. Of somebody who is leaving no more than who they are is still known.
     fn publisher_of(&self, track: &Track, identity: String) -> proto::ParticipantInfo {
         match self.room.participant(&track.publisher) {
-            Some(publisher) => messages::participant_info(&self.room, publisher),
+            Some(publisher) => self.info_of(publisher),
             None => proto::ParticipantInfo {
                 sid: track.publisher.0.clone(),
                 identity,

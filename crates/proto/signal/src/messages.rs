@@ -86,7 +86,11 @@ pub(crate) fn ice_servers(config: &Config, now: Time, participant: &ParticipantS
     config.ice_servers.iter().map(entry).collect()
 }
 
-pub(crate) fn participant_info(room: &Room, participant: &Participant) -> proto::ParticipantInfo {
+pub(crate) fn participant_info(
+    room: &Room,
+    config: &Config,
+    participant: &Participant,
+) -> proto::ParticipantInfo {
     let who = &participant.who;
     proto::ParticipantInfo {
         sid: participant.sid.0.clone(),
@@ -99,6 +103,7 @@ pub(crate) fn participant_info(room: &Room, participant: &Participant) -> proto:
         name: who.profile.name.clone(),
         version: participant.version,
         permission: Some(permission(&who.permission)),
+        region: config.server.region.clone(),
         is_publisher: participant.is_publisher,
         kind: kind(who.kind).into(),
         attributes: who.profile.attributes.clone().into_iter().collect(),
@@ -280,9 +285,24 @@ fn reason(reason: LeaveReason) -> proto::DisconnectReason {
     }
 }
 
+/// Why a room is over, as webhooks are told.
+pub(crate) fn room_end_reason(why: LeaveReason) -> proto::RoomEndReason {
+    match why {
+        LeaveReason::RoomDeleted => proto::RoomEndReason::RoomEndApiDelete,
+        LeaveReason::RoomClosed => proto::RoomEndReason::RoomEndIdleTimeout,
+        LeaveReason::ServerShutdown => proto::RoomEndReason::RoomEndServerShutdown,
+        _ => proto::RoomEndReason::RoomEndUnknown,
+    }
+}
+
 /// The `update` that tells of someone's end.
-pub(crate) fn goodbye(room: &Room, participant: &Participant, why: LeaveReason) -> proto::ParticipantInfo {
-    let mut info = participant_info(room, participant);
+pub(crate) fn goodbye(
+    room: &Room,
+    config: &Config,
+    participant: &Participant,
+    why: LeaveReason,
+) -> proto::ParticipantInfo {
+    let mut info = participant_info(room, config, participant);
     info.tracks.clear();
     info.set_disconnect_reason(reason(why));
     info

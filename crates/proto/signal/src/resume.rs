@@ -97,7 +97,7 @@ impl Conference {
         let gone = self.departures.since(unread);
         let gone = gone.filter(|g| g.identity != identity && !is_seen(&g.identity));
         let visible = self.room.participants().filter(|p| p.sid == *sid || !p.who.permission.hidden);
-        let present = visible.map(|p| messages::participant_info(&self.room, p));
+        let present = visible.map(|p| self.info_of(p));
         let participants = gone.cloned().chain(present).collect();
         self.send(socket, Message::Update(proto::ParticipantUpdate { participants }));
         let room = Some(messages::room_info(&self.room, &self.config));

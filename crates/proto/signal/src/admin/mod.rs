@@ -36,7 +36,7 @@ impl Conference {
         match command {
             Admin::GetRoom => Ok(self.room_reply()),
             Admin::ListParticipants => {
-                let all = self.room.participants().map(|p| messages::participant_info(&self.room, p));
+                let all = self.room.participants().map(|p| self.info_of(p));
                 Ok(AdminReply::Participants(all.collect()))
             }
             Admin::GetParticipant { identity } => {
@@ -147,7 +147,7 @@ impl Conference {
 
     fn participant_reply(&self, sid: &ParticipantSid) -> Result<AdminReply, AdminError> {
         let participant = self.room.participant(sid).ok_or(AdminError::NoParticipant)?;
-        Ok(AdminReply::Participant(Box::new(messages::participant_info(&self.room, participant))))
+        Ok(AdminReply::Participant(Box::new(self.info_of(participant))))
     }
 }
 

@@ -21,7 +21,7 @@ fn told_to_send(world: &mut World, add: proto::AddTrackRequest, sdp: &str) -> Ve
 
 fn mime(world: &World, identity: &str) -> String {
     let participant = world.conference.room.by_identity(identity).unwrap();
-    crate::messages::participant_info(&world.conference.room, participant).tracks[0].mime_type.clone()
+    world.conference.info_of(participant).tracks[0].mime_type.clone()
 }
 
 /// To the only consumer, G.711 left aside, which follows.

@@ -10,7 +10,7 @@ use crate::{Admin, AdminError, Mode};
 
 pub(super) fn tracks_of(world: &World, identity: &str) -> Vec<proto::TrackInfo> {
     let participant = world.conference.room.by_identity(identity).unwrap();
-    crate::messages::participant_info(&world.conference.room, participant).tracks
+    world.conference.info_of(participant).tracks
 }
 
 fn refusal(heard: &[Message]) -> Reason {
