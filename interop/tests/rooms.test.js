@@ -134,15 +134,62 @@ for (const [mode, options] of MODES) {
         await rooms.updateParticipant(room, "ada", { metadata: "here and there" });
         await standing(cyd, "one who knows ada", ({ others }) => others.ada?.metadata === "here and there");
       });
-      await step("moved, bob is in the other room alone", async () => {
+      await step("moved, bob is in the other room alone, over the connections that he had", async () => {
         await bob.call("camera", true, CAPTURE);
         await ada.sees("bob");
         await rooms.moveParticipant(room, "bob", there);
+        await bob.told("moved", there);
         await ada.told("left", "bob");
         await cyd.sees("bob");
         await sees([bob], "ada");
         assert.deepEqual((await rooms.listParticipants(room)).map(({ identity }) => identity), ["ada"]);
+        assert.equal(await bob.call("roomName"), there);
+        const breaks = ({ what }) => what.includes("reconnect");
+        assert.ok(!(await bob.look()).happened.some(breaks));
+        await bob.call("say", "here now");
+        await cyd.notices("a word of bob", (seen) => seen.chats.some(({ from, text }) => from === "bob" && text === "here now"));
       });
+      await step("there his session is taken up again, and he may go back", async () => {
+        await bob.call("simulate", "signal-reconnect");
+        await bob.told("reconnected");
+        await cyd.sees("bob");
+        await rooms.moveParticipant(there, "bob", room);
+        await ada.sees("bob");
+        await sees([bob], "ada");
+      });
+      await step("a room that is full takes nobody, and she stays where she is", async () => {
+        const full = freshRoom("full");
+        await rooms.createRoom({ name: full, maxParticipants: 1 });
+        await suite.gather(full, ["dan"], { options });
+        for (const method of ["moveParticipant", "forwardParticipant"]) {
+          await assert.rejects(rooms[method](room, "ada", full), ({ status, code }) => status === 429 && code === "resource_exhausted");
+        }
+        await sees([bob], "ada");
+      });
+    });
+
+    it("who could not be told of a move hears of it on coming back", async () => {
+      const [room, there] = [freshRoom("unheard"), freshRoom("there")];
+      const [ada] = await suite.gather(room, ["ada"], { options });
+      const [cyd] = await suite.gather(there, ["cyd"], { options });
+      const bob = await suite.someone("bob");
+      const lines = [];
+      await bob.page.routeWebSocket(/\/rtc/, (socket) => {
+        const line = { dead: false };
+        lines.push(line);
+        socket.connectToServer().onMessage((message) => line.dead || socket.send(message));
+      });
+      await bob.join(suite.server, room, { options });
+      await bob.call("camera", true, CAPTURE);
+      await ada.sees("bob");
+      for (const line of lines) line.dead = true;
+      await rooms.moveParticipant(room, "bob", there);
+      await ada.told("left", "bob");
+      await bob.call("simulate", "signal-reconnect");
+      await bob.told("moved", there);
+      await cyd.sees("bob");
+      const again = ({ what }) => what === "reconnecting";
+      assert.ok(!(await bob.look()).happened.some(again), "he did not start afresh");
     });
   });
 }

@@ -3,74 +3,20 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { RoomServiceClient } from "livekit-server-sdk";
 import { Child } from "../harness/child.js";
 import { freshRoom, setUp } from "../harness/suite.js";
 import { until } from "../harness/until.js";
+import { SIZE, endpointOf, playedByWhip, playWhip, publishWhip } from "../harness/whip.js";
 
 const suite = setUp("whip");
-const SIZE = { width: 640, height: 360 };
 /** Chromium makes three layers of pictures from this size on. */
 const LARGE = { width: 960, height: 540 };
 const OFFER = { "content-type": "application/sdp" };
 const FRAGMENT = { "content-type": "application/trickle-ice-sdpfrag" };
 
-const endpoint = () => `${suite.server.http}/whip/v1`;
-
-/** A publisher that is a page with a plain RTCPeerConnection, from another origin than the server's. */
-async function publish(identity, room, { layers, trickle = false, video = "VP8", size = SIZE, rsa = false } = {}) {
-  const someone = await suite.someone(identity);
-  const token = await suite.server.token(identity, room);
-  const url = endpoint();
-  const answered = await someone.page.evaluate(startWhip, { url, token, size, layers, trickle, video, rsa });
-  return { someone, token, resource: new URL(answered.location, url).href, ...answered };
-}
-
-/** Runs in the page. */
-async function startWhip({ url, token, size, layers, trickle, video, rsa }) {
-  const canvas = Object.assign(document.createElement("canvas"), size);
-  const brush = canvas.getContext("2d");
-  let shade = 0;
-  setInterval(() => {
-    brush.fillStyle = `rgb(30,160,${80 + (shade = (shade + 1) % 20)})`;
-    brush.fillRect(0, 0, canvas.width, canvas.height);
-  }, 60);
-  const sound = new AudioContext();
-  const tone = sound.createOscillator();
-  const out = sound.createMediaStreamDestination();
-  tone.connect(out);
-  tone.start();
-  const kind = { name: "RSASSA-PKCS1-v1_5", modulusLength: 2048, publicExponent: new Uint8Array([1, 0, 1]), hash: "SHA-256" };
-  const certificates = rsa ? [await RTCPeerConnection.generateCertificate(kind)] : undefined;
-  const pc = (window.whip = new RTCPeerConnection({ certificates }));
-  const stream = canvas.captureStream(15);
-  pc.addTransceiver(out.stream.getAudioTracks()[0], { direction: "sendonly" });
-  const camera = pc.addTransceiver(stream.getVideoTracks()[0], { direction: "sendonly", sendEncodings: layers });
-  const capable = RTCRtpSender.getCapabilities("video").codecs;
-  camera.setCodecPreferences(capable.filter((c) => c.mimeType === `video/${video}` || c.mimeType === "video/rtx"));
-  const candidates = [];
-  pc.onicecandidate = ({ candidate }) => candidate?.candidate && candidates.push(candidate.candidate);
-  await pc.setLocalDescription();
-  const authorization = `Bearer ${token}`;
-  const response = await fetch(url, {
-    method: "POST",
-    headers: { "content-type": "application/sdp", authorization },
-    body: pc.localDescription.sdp,
-  });
-  const answer = await response.text();
-  if (!response.ok) throw new Error(`${response.status} ${answer}`);
-  const [location, etag] = ["location", "etag"].map((name) => response.headers.get(name));
-  await pc.setRemoteDescription({ type: "answer", sdp: answer });
-  if (trickle) {
-    while (!candidates.length) await new Promise((ready) => setTimeout(ready, 50));
-    const ufrag = /a=ice-ufrag:(\S+)/.exec(pc.localDescription.sdp)[1];
-    const pwd = /a=ice-pwd:(\S+)/.exec(pc.localDescription.sdp)[1];
-    const body = [`a=ice-ufrag:${ufrag}`, `a=ice-pwd:${pwd}`, "m=audio 9 UDP/TLS/RTP/SAVPF 0", "a=mid:0", ...candidates.map((c) => `a=${c}`), ""];
-    const headers = { "content-type": "application/trickle-ice-sdpfrag", "if-match": etag, authorization };
-    const trickled = await fetch(new URL(location, url), { method: "PATCH", headers, body: body.join("\r\n") });
-    if (trickled.status !== 204) throw new Error(`trickle gave ${trickled.status} ${await trickled.text()}`);
-  }
-  return { location, etag, answer, offer: pc.localDescription.sdp };
-}
+const endpoint = () => endpointOf(suite);
+const publish = (...how) => publishWhip(suite, ...how);
 
 /** Runs in the page: an ICE restart as RFC 9725 section 4.3.3 has it. */
 async function restartIce({ url, token }) {
@@ -127,6 +73,19 @@ describe("a page with a plain RTCPeerConnection", () => {
     await bob.sees("cam", "camera", LARGE);
   });
 
+  it("is moved to another room without a word, and ended there", async () => {
+    const [room, there] = [freshRoom("from"), freshRoom("to")];
+    const [ada] = await suite.gather(room, ["ada"]);
+    const [bob] = await suite.gather(there, ["bob"]);
+    const { resource, token } = await publish("cam", room);
+    await ada.sees("cam", "camera", SIZE);
+    await new RoomServiceClient(suite.server.http, suite.server.keys.key, suite.server.keys.secret).moveParticipant(room, "cam", there);
+    await bob.sees("cam", "camera", SIZE);
+    await ada.notices("that cam has left", (seen) => !seen.others.cam);
+    assert.equal((await fetch(resource, { method: "DELETE", headers: { authorization: `Bearer ${token}` } })).status, 200);
+    await bob.notices("that cam has left", (seen) => !seen.others.cam);
+  });
+
   it("publishes with a certificate of RSA", async () => {
     const room = freshRoom("rsa");
     const [bob] = await suite.gather(room, ["bob"]);
@@ -161,35 +120,14 @@ describe("a page with a plain RTCPeerConnection", () => {
   });
 });
 
-/** Runs in the page: a player that was there before anybody else. */
-async function playWhip({ url, token }) {
-  const pc = (window.whip = new RTCPeerConnection());
-  for (const kind of ["audio", "video"]) pc.addTransceiver(kind, { direction: "recvonly" });
-  await pc.setLocalDescription();
-  const headers = { "content-type": "application/sdp", authorization: `Bearer ${token}` };
-  const response = await fetch(url, { method: "POST", headers, body: pc.localDescription.sdp });
-  if (response.status !== 201) throw new Error(`${response.status} ${await response.text()}`);
-  await pc.setRemoteDescription({ type: "answer", sdp: await response.text() });
-  const video = (window.screened = Object.assign(document.createElement("video"), { autoplay: true }));
-  video.srcObject = new MediaStream(pc.getReceivers().map(({ track }) => track));
-  document.body.append(video);
-}
-
-/** Runs in the page: what has been played. */
-async function playedByWhip() {
-  const stats = [...(await window.whip.getStats()).values()].filter(({ type }) => type === "inbound-rtp");
-  const sum = (kind, what) => stats.filter((s) => s.kind === kind).reduce((all, s) => all + (s[what] ?? 0), 0);
-  return { width: window.screened.videoWidth, frames: sum("video", "framesDecoded"), sound: sum("audio", "totalAudioEnergy") };
-}
-
 describe("a page that plays over HTTP", () => {
   it("gets the tracks that come after it, and those of who comes after that", async () => {
     const room = freshRoom("later");
     const viewer = await suite.someone("viewer");
-    await viewer.page.evaluate(playWhip, { url: endpoint(), token: await suite.server.token("viewer", room) });
+    await playWhip(suite, viewer, room);
     const plays = (width, more) =>
       until(`the viewer to play ${width} pixels and sound`, async () => {
-        const played = await viewer.page.evaluate(playedByWhip);
+        const played = await playedByWhip(viewer);
         if (played.width === width && played.frames >= more.frames + 10 && played.sound > more.sound) return played;
         throw new Error(JSON.stringify(played));
       });

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use signal::SessionId;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::moving::Passage;
 use crate::queue;
 
 /// What a room is told.
@@ -25,6 +26,10 @@ pub(crate) enum ToRoom {
     Admin { command: Box<signal::Admin>, reply: oneshot::Sender<AdminResult> },
     /// Another room tells of a participant who is to be here too.
     Forwarded(Box<signal::Forwarded>),
+    /// Somebody comes from another room.
+    Moved(Box<Passage>),
+    /// What the media engine has told that room of somebody who is here now.
+    Media(Box<sfu::Event>),
     /// The process stops.
     Shutdown { reconnect: bool },
 }

@@ -11,13 +11,15 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use livekit_protocol as proto;
 use prost::Message as _;
-use signal::{Conference, Input, Output, SessionId};
+use proto::signal_response::Message;
+use signal::{Conference, Input, Migrant, Output, SessionId};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::{debug, info, warn};
 
 use crate::app::Shared;
 use crate::commands::Commands;
 use crate::directory::{AdminResult, Place, ToRoom};
+use crate::moving::{Gone, Passage, pass_on};
 use crate::{opening, queue};
 
 /// Media events taken in one turn, so that a busy engine cannot keep clients waiting.
@@ -38,6 +40,10 @@ pub(crate) struct Driver {
     sessions: HashMap<SessionId, Option<queue::Sender>>,
     /// While one of them waits for a worker the room takes nothing in, so they are bounded by what one turn makes.
     commands: Commands,
+    /// Who moves to which other room as soon as the workers have been told all that this one had to say of them.
+    leaving: Vec<(String, Box<Migrant>)>,
+    /// Who has moved to other rooms.
+    gone: Gone,
     /// Commands of the server API that wait for their answer, by ticket.
     asked: HashMap<u64, oneshot::Sender<AdminResult>>,
     last_ticket: u64,
@@ -74,6 +80,8 @@ pub(crate) fn start(
         event_bell,
         sessions: HashMap::new(),
         commands: Commands::default(),
+        leaving: Vec::new(),
+        gone: Gone::default(),
         asked: HashMap::new(),
         last_ticket: 0,
         wanted: asked.iter().flat_map(|asked| asked.agents.iter().cloned()).collect(),
@@ -88,6 +96,7 @@ impl Driver {
             if !self.commands.is_empty() {
                 tokio::time::sleep(WORKER_BEHIND).await;
                 self.send_commands();
+                self.let_go();
                 continue;
             }
             let deadline = self.conference.poll_timeout();
@@ -120,17 +129,35 @@ impl Driver {
 
     fn take(&mut self, message: ToRoom) {
         let input = match message {
+            ToRoom::Moved(passage) => {
+                let Some((migrant, session)) = passage.arrive(self.place.entry.serial) else { return };
+                self.gone.forget(&migrant);
+                self.sessions.extend(session.map(|(session, queue)| (session, Some(queue))));
+                Input::Moved(migrant)
+            }
+            ToRoom::Media(event) => Input::Media(*event),
             ToRoom::Join { join, queue } => {
+                let resumed = join.request.resume.as_deref();
+                if let Some(to) = resumed.and_then(|sid| self.gone.participant(sid)) {
+                    queue.redirect(to.clone());
+                    return pass_on(to, ToRoom::Join { join, queue });
+                }
                 self.sessions.insert(join.session, Some(queue));
                 Input::Join(join)
             }
             ToRoom::Request { session, request } => {
+                if let Some(to) = self.gone.session(session) {
+                    return pass_on(to, ToRoom::Request { session, request });
+                }
                 if !matches!(self.sessions.get(&session), Some(Some(_))) {
                     return;
                 }
                 Input::Request { session, request }
             }
             ToRoom::Closed { session } => {
+                if let Some(to) = self.gone.session(session) {
+                    return pass_on(to, ToRoom::Closed { session });
+                }
                 if self.sessions.remove(&session).is_none() {
                     return;
                 }
@@ -152,6 +179,10 @@ impl Driver {
         let now = crate::now();
         for _ in 0..EVENTS_A_TURN {
             let Some(event) = self.events.pop() else { return };
+            if let Some(to) = self.gone.media(engine::id_of(&event)) {
+                pass_on(to, ToRoom::Media(Box::new(event)));
+                continue;
+            }
             self.conference.handle(now, Input::Media(event));
             self.flush();
         }
@@ -170,10 +201,17 @@ impl Driver {
                     }
                 }
                 Output::Media(command) => self.command(command),
-                Output::RefreshToken { session, claims, lifetime } => {
-                    if let Some(token) = self.shared.refresh_token(&claims, lifetime) {
-                        let message = proto::signal_response::Message::RefreshToken(token);
-                        self.send(&[session], &proto::SignalResponse { message: Some(message) });
+                Output::Token { session, claims, lifetime, within } => {
+                    let token = self.shared.refresh_token(&claims, lifetime);
+                    let message = match within {
+                        Some(moved) => {
+                            let token = token.unwrap_or_default();
+                            Some(Message::RoomMoved(proto::RoomMovedResponse { token, ..*moved }))
+                        }
+                        None => token.map(Message::RefreshToken),
+                    };
+                    if message.is_some() {
+                        self.send(&[session], &proto::SignalResponse { message });
                     }
                 }
                 Output::Webhook(event) => {
@@ -181,6 +219,7 @@ impl Driver {
                     self.shared.webhooks.send(*event);
                 }
                 Output::Forward { destination, forwarded } => self.forward(&destination, forwarded),
+                Output::Move { destination, migrant } => self.leaving.push((destination, migrant)),
                 Output::Reply { ticket, result } => {
                     if let Some(reply) = self.asked.remove(&ticket) {
                         // Whoever asked may have gone.
@@ -190,6 +229,7 @@ impl Driver {
                 Output::Ended => self.ended = true,
             }
         }
+        self.let_go();
         self.place.entry.participants.store(self.conference.participants(), Ordering::Relaxed);
         self.place.entry.tracks.store(self.conference.tracks(), Ordering::Relaxed);
         self.place.entry.subscriptions.store(self.conference.subscriptions(), Ordering::Relaxed);
@@ -199,10 +239,32 @@ impl Driver {
     /// To another room. One that does not run, or no longer, has nobody to tell.
     fn forward(&self, destination: &str, forwarded: signal::Forwarded) {
         let Some(room) = self.shared.directory.running(destination) else { return };
-        let message = ToRoom::Forwarded(Box::new(forwarded));
-        if let Err(mpsc::error::TrySendError::Full(message)) = room.inbox.try_send(message) {
-            // This room does not wait for that one; what is overtaken on the way is known by its number.
-            tokio::spawn(async move { room.inbox.send(message).await });
+        // What is overtaken on the way is known by its number.
+        pass_on(&room.inbox, ToRoom::Forwarded(Box::new(forwarded)));
+    }
+
+    fn let_go(&mut self) {
+        if self.commands.is_empty() {
+            for (destination, migrant) in std::mem::take(&mut self.leaving) {
+                self.hand_over(&destination, migrant);
+            }
+        }
+    }
+
+    /// To another room, with the connections.
+    fn hand_over(&mut self, destination: &str, migrant: Box<Migrant>) {
+        let session = migrant.socket();
+        let queue = session.and_then(|session| self.sessions.remove(&session)).flatten();
+        let room = self.shared.directory.running(destination);
+        if let Some(room) = &room {
+            if let Some(queue) = &queue {
+                queue.redirect(room.inbox.clone());
+            }
+            self.gone.note(session, &migrant, room.inbox.clone());
+        }
+        let passage = Box::new(Passage::new(self.shared.engine.clone(), session, migrant, queue));
+        if let Some(room) = room {
+            pass_on(&room.inbox, ToRoom::Moved(passage));
         }
     }
 

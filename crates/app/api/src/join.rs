@@ -51,7 +51,7 @@ pub(crate) async fn join(
 pub(crate) async fn enter(shared: &Arc<Shared>, admitted: &Admitted) -> Result<Session, Refusal> {
     let room = shared.room(&admitted.room, &admitted.claims)?;
     let limits = shared.config().limits;
-    let (sender, receiver) = queue(limits.queued_messages, limits.queued_bytes);
+    let (sender, receiver) = queue(room.inbox.clone(), limits.queued_messages, limits.queued_bytes);
     let id = shared.next_session();
     let join = signal::Join {
         session: id,
@@ -62,5 +62,5 @@ pub(crate) async fn enter(shared: &Arc<Shared>, admitted: &Admitted) -> Result<S
     let message = ToRoom::Join { join: Box::new(join), queue: sender };
     // If the room is over, the message and with it the queue's other end are gone, and the queue says so.
     let _ = timeout(limits.join_timeout, room.inbox.send(message)).await;
-    Ok(Session::new(id, room.inbox, receiver, Arc::clone(shared)))
+    Ok(Session::new(id, receiver, Arc::clone(shared)))
 }

@@ -20,6 +20,7 @@ mod http;
 mod join;
 mod listen;
 mod metrics;
+mod moving;
 mod opening;
 mod page;
 mod queue;

@@ -1,13 +1,15 @@
-//! What waits for one client to read it: bounded by number and by bytes.
+//! What waits for one client to read it: bounded by number and by bytes; and which room has put it there.
 //!
 //! A room never waits for a client. One that does not read fills its queue, is dropped for it, and the
 //! others do not notice.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
+
+use crate::directory::ToRoom;
 
 /// The room's end. Dropping it lets the client read what is queued, and ends the connection after that.
 #[derive(Debug)]
@@ -32,16 +34,18 @@ struct Shared {
     queued: AtomicUsize,
     most_bytes: usize,
     abort: Notify,
+    room: Mutex<mpsc::Sender<ToRoom>>,
 }
 
 /// The client is too far behind, or has gone.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Overflow;
 
-/// A queue of at most `messages` messages with together `bytes` bytes.
-pub(crate) fn queue(messages: usize, bytes: usize) -> (Sender, Receiver) {
+/// A queue of at most `messages` messages with together `bytes` bytes, for a client of `room`.
+pub(crate) fn queue(room: mpsc::Sender<ToRoom>, messages: usize, bytes: usize) -> (Sender, Receiver) {
     let (tx, rx) = mpsc::channel(messages.max(1));
-    let shared = Arc::new(Shared { queued: AtomicUsize::new(0), most_bytes: bytes, abort: Notify::new() });
+    let (queued, abort, room) = (AtomicUsize::new(0), Notify::new(), Mutex::new(room));
+    let shared = Arc::new(Shared { queued, most_bytes: bytes, abort, room });
     (Sender { messages: tx, shared: Arc::clone(&shared) }, Receiver { messages: rx, shared })
 }
 
@@ -61,6 +65,11 @@ impl Sender {
     pub(crate) fn abort(&self) {
         self.shared.abort.notify_one();
     }
+
+    /// The client belongs to `room` from now on, and says to it what it says.
+    pub(crate) fn redirect(&self, room: mpsc::Sender<ToRoom>) {
+        *self.shared.room.lock().unwrap_or_else(PoisonError::into_inner) = room;
+    }
 }
 
 impl Receiver {
@@ -73,6 +82,11 @@ impl Receiver {
 
     pub(crate) fn abort(&self) -> Abort {
         Abort(Arc::clone(&self.shared))
+    }
+
+    /// The room that the client belongs to now.
+    pub(crate) fn room(&self) -> mpsc::Sender<ToRoom> {
+        self.shared.room.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -88,6 +102,22 @@ mod tests {
 
     fn bytes(n: usize) -> Bytes {
         Bytes::from(vec![0; n])
+    }
+
+    fn queue(messages: usize, bytes: usize) -> (Sender, Receiver) {
+        super::queue(mpsc::channel(1).0, messages, bytes)
+    }
+
+    #[tokio::test]
+    async fn a_client_that_has_moved_speaks_to_its_new_room() {
+        let ((first, mut heard_first), (second, mut heard_second)) = (mpsc::channel(1), mpsc::channel(1));
+        let (tx, rx) = super::queue(first, 1, 1);
+        let say = |reconnect| rx.room().try_send(ToRoom::Shutdown { reconnect }).unwrap();
+        say(false);
+        tx.redirect(second);
+        say(true);
+        assert!(matches!(heard_first.try_recv(), Ok(ToRoom::Shutdown { reconnect: false })));
+        assert!(matches!(heard_second.try_recv(), Ok(ToRoom::Shutdown { reconnect: true })));
     }
 
     #[tokio::test]

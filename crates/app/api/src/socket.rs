@@ -22,7 +22,6 @@ use crate::queue::Receiver;
 /// A client that a room has let in (or sent away: the queue says).
 pub(crate) struct Session {
     id: SessionId,
-    room: mpsc::Sender<ToRoom>,
     queue: Receiver,
     shared: Arc<Shared>,
 }
@@ -43,14 +42,9 @@ enum End {
 }
 
 impl Session {
-    pub(crate) fn new(
-        id: SessionId,
-        room: mpsc::Sender<ToRoom>,
-        queue: Receiver,
-        shared: Arc<Shared>,
-    ) -> Self {
+    pub(crate) fn new(id: SessionId, queue: Receiver, shared: Arc<Shared>) -> Self {
         shared.sessions.send_modify(|n| *n += 1);
-        Self { id, room, queue, shared }
+        Self { id, queue, shared }
     }
 
     /// What the room says next. `None`: it has nothing more to say.
@@ -61,7 +55,7 @@ impl Session {
     /// Tells the room something; nothing if it has ended.
     pub(crate) async fn say(&self, message: livekit_protocol::signal_request::Message) {
         let request = Box::new(SignalRequest { message: Some(message) });
-        let _ = self.room.send(ToRoom::Request { session: self.id, request }).await;
+        let _ = self.queue.room().send(ToRoom::Request { session: self.id, request }).await;
     }
 
     /// Runs until either side ends it.
@@ -148,7 +142,7 @@ impl Session {
         }
         // A full inbox makes this client wait, and through TCP whatever fills it.
         let message = ToRoom::Request { session: self.id, request: Box::new(request) };
-        self.room.send(message).await.map_err(|_| End::Room)
+        self.queue.room().send(message).await.map_err(|_| End::Room)
     }
 
     async fn write(&self, socket: &mut WebSocket, message: Message, patience: Duration) -> Result<(), End> {
@@ -173,8 +167,8 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.shared.sessions.send_modify(|n| *n = n.saturating_sub(1));
         let message = ToRoom::Closed { session: self.id };
-        if let Err(mpsc::error::TrySendError::Full(message)) = self.room.try_send(message) {
-            let room = self.room.clone();
+        let room = self.queue.room();
+        if let Err(mpsc::error::TrySendError::Full(message)) = room.try_send(message) {
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                 runtime.spawn(async move { room.send(message).await });
             }

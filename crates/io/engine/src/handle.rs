@@ -129,6 +129,11 @@ impl Handle {
         }
     }
 
+    /// From now on events of these peers and tracks go to the sink of `room`, which their ids do not name.
+    pub fn adopt(&self, room: u32, ids: impl IntoIterator<Item = u64>) -> Result<(), SendError> {
+        ids.into_iter().try_for_each(|id| self.post(worker_of(id), Mail::Adopt { id, room }))
+    }
+
     /// Changes how long packets may wait for company, on every worker.
     pub fn set_egress(&self, egress: Egress) -> Result<(), SendError> {
         (0..self.workers()).try_for_each(|worker| self.post(worker, Mail::Egress(egress)))

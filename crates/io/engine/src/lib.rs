@@ -32,5 +32,6 @@ pub use config::{Config, Egress, InterfaceFilter, Ports, TcpPort};
 pub use error::{SendError, StartError, Unsent};
 pub use events::{Events, Limits, Sink, events};
 pub use handle::Handle;
+pub use rooms::id_of;
 pub use start::start;
 pub use stats::WorkerStats;

@@ -29,6 +29,11 @@ pub(crate) enum Mail {
     Unregister {
         room: u32,
     },
+    /// Events of this peer or track go to this room from now on, whichever its id names.
+    Adopt {
+        id: u64,
+        room: u32,
+    },
     Egress(Egress),
     /// A client over TCP.
     Stream(Box<Arrival>),

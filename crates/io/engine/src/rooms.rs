@@ -17,6 +17,8 @@ use crate::stats::WorkerStats;
 /// One worker's rooms.
 pub(crate) struct Rooms {
     sinks: HashMap<u32, Sink>,
+    /// Whose room is another than the one in their id.
+    adopted: HashMap<u64, u32>,
     /// Data that waits, by room; no room is here without any.
     held: HashMap<u32, VecDeque<Event>>,
     bell: Arc<Bell>,
@@ -24,27 +26,43 @@ pub(crate) struct Rooms {
 
 impl Rooms {
     pub(crate) fn new(bell: Arc<Bell>) -> Self {
-        Self { sinks: HashMap::new(), held: HashMap::new(), bell }
+        Self { sinks: HashMap::new(), adopted: HashMap::new(), held: HashMap::new(), bell }
     }
 
     pub(crate) fn register(&mut self, room: u32, sink: Sink) {
         self.sinks.insert(room, sink);
     }
 
+    /// Events of this peer or track go to `room` from now on.
+    pub(crate) fn adopt(&mut self, id: u64, room: u32) {
+        self.adopted.insert(id, room);
+    }
+
+    /// This peer or track is no more.
+    pub(crate) fn forget(&mut self, id: u64) {
+        self.adopted.remove(&id);
+    }
+
     pub(crate) fn unregister(&mut self, room: u32) {
         self.sinks.remove(&room);
         self.held.remove(&room);
+        self.adopted.retain(|_, by| *by != room);
     }
 
     /// Whether data of the peer's room waits, so that the peer is to keep its own.
     pub(crate) fn holds(&self, peer: PeerId) -> bool {
-        self.held.contains_key(&room_of(peer.0))
+        self.held.contains_key(&self.of(peer.0))
+    }
+
+    /// The room of a peer or a track.
+    pub(crate) fn of(&self, id: u64) -> u32 {
+        self.adopted.get(&id).copied().unwrap_or_else(|| named_in(id))
     }
 
     /// Gives `event` to its room. Returns the room if its data has to wait from now on.
     #[must_use]
     pub(crate) fn deliver(&mut self, event: Event, stats: &mut WorkerStats) -> Option<u32> {
-        let room = room_of(subject(&event));
+        let room = self.of(id_of(&event));
         let is_data = matches!(event, Event::Data { .. });
         if is_data && let Some(held) = self.held.get_mut(&room) {
             held.push_back(event);
@@ -110,12 +128,12 @@ impl Rooms {
 }
 
 /// The room serial in an id: eight bits of worker, 32 of room, 24 of counter.
-pub(crate) fn room_of(id: u64) -> u32 {
+fn named_in(id: u64) -> u32 {
     (id >> 24) as u32
 }
 
-/// The id that an event is about.
-fn subject(event: &Event) -> u64 {
+/// Whom or what an event is about.
+pub fn id_of(event: &Event) -> u64 {
     match event {
         Event::Connected { peer }
         | Event::Disconnected { peer }
@@ -163,6 +181,28 @@ mod tests {
         }
         assert_eq!(reader.pop(), Some(Event::Connected { peer: peer(u32::MAX) }));
         assert_eq!((stats.events, stats.events_orphaned), (1, 1));
+    }
+
+    #[test]
+    fn who_has_moved_is_heard_in_the_other_room_until_that_ends() {
+        let (mut rooms, mut stats) = rooms();
+        let (first, old) = events(Limits::default(), || {});
+        let (second, new) = events(Limits::default(), || {});
+        rooms.register(7, first);
+        rooms.register(8, second);
+        let connected = || Event::Connected { peer: peer(7) };
+        rooms.adopt(peer(7).0, 8);
+        assert_eq!(rooms.deliver(connected(), &mut stats), None);
+        assert_eq!((old.pop(), new.pop()), (None, Some(connected())));
+        rooms.unregister(7);
+        assert_eq!(rooms.deliver(connected(), &mut stats), None);
+        assert_eq!(new.pop(), Some(connected()));
+        rooms.unregister(8);
+        assert_eq!(rooms.deliver(connected(), &mut stats), None);
+        assert_eq!((rooms.adopted.len(), stats.events_orphaned), (0, 1));
+        rooms.adopt(peer(7).0, 8);
+        rooms.forget(peer(7).0);
+        assert!(rooms.adopted.is_empty());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::lane::{Parcel, Word};
 use crate::mailbox::{Mail, Mailbox};
 use crate::outgoing::Outgoing;
 use crate::port::Port;
-use crate::rooms::{Rooms, room_of};
+use crate::rooms::Rooms;
 use crate::stats::{Published, WorkerStats};
 use crate::streams::Streams;
 
@@ -260,6 +260,12 @@ impl Worker {
                 }
                 Mail::Register { room, sink } => self.rooms.register(room, sink),
                 Mail::Unregister { room } => self.rooms.unregister(room),
+                Mail::Adopt { id, room } => {
+                    self.rooms.adopt(id, room);
+                    if let Some(peer) = self.peers.get(&PeerId(id)).copied() {
+                        self.router.hold_data(peer, self.rooms.holds(peer));
+                    }
+                }
                 Mail::Egress(egress) => self.hold.configure(egress),
                 Mail::Stream(arrival) => self.streams.adopt(now.mono, *arrival, &mut self.stats),
             }
@@ -273,7 +279,11 @@ impl Worker {
                 self.peers.insert(*peer);
                 opened = Some(*peer);
             }
-            Command::ClosePeer { peer } => drop(self.peers.remove(peer)),
+            Command::ClosePeer { peer } => {
+                self.peers.remove(peer);
+                self.rooms.forget(peer.0);
+            }
+            Command::RemoveProducer { producer } => self.rooms.forget(producer.0),
             _ => {}
         }
         self.router.handle_command(now, command);
@@ -342,7 +352,7 @@ impl Worker {
     }
 
     fn hold_data(&mut self, room: u32, held: bool) {
-        for peer in self.peers.iter().filter(|peer| room_of(peer.0) == room) {
+        for peer in self.peers.iter().filter(|peer| self.rooms.of(peer.0) == room) {
             self.router.hold_data(*peer, held);
         }
     }

@@ -12,12 +12,16 @@ use crate::{
 pub enum Command {
     /// Someone comes; whoever has the same identity goes.
     Join(Box<NewParticipant>),
+    /// The same of somebody who comes from another room: they bring whom they let subscribe.
+    Arrive(Box<Participant>),
     /// Their media is connected.
     Activate { participant: ParticipantSid },
     /// Someone goes, or is made to.
     Leave { participant: ParticipantSid, reason: LeaveReason },
     /// A track is announced; answered by [`Outcome::Track`].
     Announce { publisher: ParticipantSid, draft: Box<TrackDraft> },
+    /// The same of a track that somebody brings from another room, under the name it has.
+    Bring { publisher: ParticipantSid, track: TrackSid, draft: Box<TrackDraft> },
     /// An announced track has been negotiated with these codecs.
     GoLive { track: TrackSid, codecs: Vec<crate::TrackCodec> },
     /// A track ends; `by_server` if its publisher did not ask for it.
@@ -34,6 +38,8 @@ pub enum Command {
     Admit { publisher: ParticipantSid, audience: Audience },
     /// A data track begins; answered by [`Outcome::Track`].
     PublishData { publisher: ParticipantSid, draft: Box<DataDraft> },
+    /// A data track that somebody brings from another room, under the name it has.
+    BringData { publisher: ParticipantSid, track: TrackSid, draft: Box<DataDraft> },
     /// Its publisher ends it.
     UnpublishData { publisher: ParticipantSid, handle: u16 },
     /// Wants a data track, or no longer does.

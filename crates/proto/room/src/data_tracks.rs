@@ -53,8 +53,20 @@ impl Room {
         publisher: &ParticipantSid,
         draft: DataDraft,
     ) -> Result<TrackSid, Refusal> {
+        let sid = TrackSid(ids::random("DTR_", &mut self.rng));
+        self.publish_data_as(publisher, sid.clone(), draft)?;
+        Ok(sid)
+    }
+
+    /// The same under a name that it has already.
+    pub(crate) fn publish_data_as(
+        &mut self,
+        publisher: &ParticipantSid,
+        sid: TrackSid,
+        draft: DataDraft,
+    ) -> Result<(), Refusal> {
         let participant = self.participants.get(publisher).ok_or(Refusal::NoParticipant)?;
-        if !participant.who.permission.can_publish_data {
+        if !participant.who.permission.can_publish_data || self.data_tracks.contains_key(&sid) {
             return Err(Refusal::NotAllowed);
         }
         if draft.handle == 0 {
@@ -79,7 +91,6 @@ impl Room {
         if mine >= TRACKS_MAX {
             return Err(Refusal::Full);
         }
-        let sid = TrackSid(ids::random("DTR_", &mut self.rng));
         let eager = self.participants.values().filter(|p| p.who.auto_subscribe_data && p.sid != *publisher);
         let track = DataTrack {
             sid: sid.clone(),
@@ -91,7 +102,7 @@ impl Room {
         self.data_tracks.insert(sid.clone(), track);
         self.touch(publisher);
         self.settle_data(&sid);
-        Ok(sid)
+        Ok(())
     }
 
     /// Ends a data track of somebody's; `by_server` if they did not ask for it.

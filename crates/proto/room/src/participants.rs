@@ -9,7 +9,8 @@ use crate::{
 };
 
 impl Room {
-    pub(crate) fn join(&mut self, now: Time, who: NewParticipant) -> Result<ParticipantSid, Refusal> {
+    /// Whether somebody would be let in now.
+    pub fn admits(&self, who: &NewParticipant) -> Result<(), Refusal> {
         let profile = &who.profile;
         if profile.metadata.len() > self.config.max_metadata
             || attributes_size(profile.attributes.iter()) > self.config.max_attributes
@@ -18,8 +19,18 @@ impl Room {
         {
             return Err(Refusal::TooLarge);
         }
+        if self.config.max_participants == 0 || who.is_dependent() {
+            return Ok(());
+        }
+        // Whoever is replaced gives up a seat.
+        let sits = |p: &&Participant| !p.who.is_dependent() && p.who.identity != who.identity;
+        let taken = self.participants.values().filter(sits).count();
+        if taken >= self.config.max_participants as usize { Err(Refusal::Full) } else { Ok(()) }
+    }
+
+    pub(crate) fn join(&mut self, now: Time, who: NewParticipant) -> Result<ParticipantSid, Refusal> {
+        self.admits(&who)?;
         let previous = self.by_identity.get(&who.identity).cloned();
-        self.check_seats(&who, previous.as_ref())?;
         if let Some(previous) = previous {
             self.leave(now, &previous, LeaveReason::DuplicateIdentity)?;
         }
@@ -49,13 +60,13 @@ impl Room {
         Ok(sid)
     }
 
-    fn check_seats(&self, who: &NewParticipant, previous: Option<&ParticipantSid>) -> Result<(), Refusal> {
-        if self.config.max_participants == 0 || who.is_dependent() {
-            return Ok(());
+    /// Somebody comes from another room.
+    pub(crate) fn arrive(&mut self, now: Time, was: Participant) -> Result<ParticipantSid, Refusal> {
+        let sid = self.join(now, was.who)?;
+        if let Some(participant) = self.participants.get_mut(&sid) {
+            participant.admission = was.admission;
         }
-        let sits = |p: &&Participant| !p.who.is_dependent() && Some(&p.sid) != previous;
-        let taken = self.participants.values().filter(sits).count();
-        if taken >= self.config.max_participants as usize { Err(Refusal::Full) } else { Ok(()) }
+        Ok(sid)
     }
 
     pub(crate) fn activate(&mut self, sid: &ParticipantSid) -> Result<(), Refusal> {

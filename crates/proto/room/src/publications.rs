@@ -19,14 +19,26 @@ impl Room {
         publisher: &ParticipantSid,
         draft: TrackDraft,
     ) -> Result<TrackSid, Refusal> {
+        let sid = TrackSid(ids::random(prefix(draft.kind, draft.source), &mut self.rng));
+        self.announce_as(now, publisher, sid.clone(), draft)?;
+        Ok(sid)
+    }
+
+    /// The same under a name that it has already.
+    pub(crate) fn announce_as(
+        &mut self,
+        now: Time,
+        publisher: &ParticipantSid,
+        sid: TrackSid,
+        draft: TrackDraft,
+    ) -> Result<(), Refusal> {
         let participant = self.participants.get_mut(publisher).ok_or(Refusal::NoParticipant)?;
-        if !participant.who.permission.may_publish(draft.source) {
+        if !participant.who.permission.may_publish(draft.source) || self.tracks.contains_key(&sid) {
             return Err(Refusal::NotAllowed);
         }
         if draft.name.len() > self.config.max_name {
             return Err(Refusal::TooLarge);
         }
-        let sid = TrackSid(ids::random(prefix(draft.kind, draft.source), &mut self.rng));
         participant.tracks.push(sid.clone());
         let track = Track {
             sid: sid.clone(),
@@ -38,8 +50,8 @@ impl Room {
             first_told: false,
             demand: Default::default(),
         };
-        self.tracks.insert(sid.clone(), track);
-        Ok(sid)
+        self.tracks.insert(sid, track);
+        Ok(())
     }
 
     /// A track's media may come now: everyone hears of it, and those who want it subscribe.

@@ -74,8 +74,12 @@ impl Room {
         }
         match command {
             Command::Join(who) => return self.join(now, *who).map(Outcome::Participant),
+            Command::Arrive(who) => return self.arrive(now, *who).map(Outcome::Participant),
             Command::Announce { publisher, draft } => {
                 return self.announce(now, &publisher, *draft).map(Outcome::Track);
+            }
+            Command::Bring { publisher, track, draft } => {
+                self.announce_as(now, &publisher, track, *draft)?;
             }
             Command::Activate { participant } => self.activate(&participant)?,
             Command::Leave { participant, reason } => self.leave(now, &participant, reason)?,
@@ -90,6 +94,9 @@ impl Room {
             Command::Admit { publisher, audience } => self.admit(now, &publisher, audience)?,
             Command::PublishData { publisher, draft } => {
                 return self.publish_data(&publisher, *draft).map(Outcome::Track);
+            }
+            Command::BringData { publisher, track, draft } => {
+                self.publish_data_as(&publisher, track, *draft)?;
             }
             Command::UnpublishData { publisher, handle } => self.unpublish_data(&publisher, handle, false)?,
             Command::SubscribeData { subscriber, track, on } => {

@@ -84,6 +84,8 @@ impl Conference {
             participant,
             socket: Some(socket),
             greeted: false,
+            arrives: false,
+            formerly: None,
             worker,
             mode: request.mode,
             media_only: request.media_only,
@@ -112,6 +114,9 @@ impl Conference {
     /// The first message to a newcomer.
     pub(crate) fn send_join(&mut self, now: Time, sid: &ParticipantSid) {
         let Some(session) = self.sessions.get(sid) else { return };
+        if session.arrives {
+            return self.tell_moved(now, sid);
+        }
         let Some(participant) = self.room.participant(sid) else { return };
         let Some(socket) = session.socket else { return };
         let may = &participant.who.permission;
@@ -139,17 +144,17 @@ impl Conference {
         }
     }
 
-    /// The process ends.
-    pub(crate) fn on_shutdown(&mut self, now: Time, reconnect: bool) {
-        if reconnect {
-            let everyone: Vec<_> = self.sessions.values().map(|s| (s.socket, s.make.protocol)).collect();
-            for (socket, protocol) in everyone {
     /// Everybody else, as a participant sees them.
     pub(crate) fn others(&self, sid: &ParticipantSid) -> Vec<proto::ParticipantInfo> {
         let seen = self.room.participants().filter(|p| p.sid != *sid && !p.who.permission.hidden);
         seen.map(|p| self.info_of(p)).collect()
     }
 
+    /// The process ends.
+    pub(crate) fn on_shutdown(&mut self, now: Time, reconnect: bool) {
+        if reconnect {
+            let everyone: Vec<_> = self.sessions.values().map(|s| (s.socket, s.make.protocol)).collect();
+            for (socket, protocol) in everyone {
                 let Some(socket) = socket else { continue };
                 self.send(socket, messages::leave(LeaveReason::ServerShutdown, Action::Reconnect, protocol));
                 self.output.push_back(Output::Close { session: socket });
@@ -193,6 +198,16 @@ impl Conference {
 
     /// A token with what the participant is and may now.
     pub(crate) fn refresh_token(&mut self, now: Time, sid: &ParticipantSid) {
+        self.send_token(now, sid, None);
+    }
+
+    /// The same, in another message.
+    pub(crate) fn send_token(
+        &mut self,
+        now: Time,
+        sid: &ParticipantSid,
+        within: Option<Box<proto::RoomMovedResponse>>,
+    ) {
         let Some(session) = self.sessions.get(sid) else { return };
         let Some(socket) = session.socket else { return };
         let Some(participant) = self.room.participant(sid) else { return };
@@ -218,7 +233,8 @@ impl Conference {
         let now_seconds = i64::try_from(now.unix.as_secs()).unwrap_or(i64::MAX);
         let left = claims.expires_at.saturating_sub(now_seconds).max(0).unsigned_abs();
         let lifetime = std::time::Duration::from_secs(left).max(TOKEN_LIFE_MIN);
-        self.output.push_back(Output::RefreshToken { session: socket, claims: Box::new(claims), lifetime });
+        let claims = Box::new(claims);
+        self.output.push_back(Output::Token { session: socket, claims, lifetime, within });
     }
 }
 

@@ -152,6 +152,7 @@ impl Conference {
             Input::SocketClosed { session } => self.on_socket_closed(now, session),
             Input::Media(event) => self.on_media(now, event),
             Input::Forwarded(forwarded) => self.on_forwarded(now, *forwarded),
+            Input::Moved(migrant) => self.on_moved(now, *migrant),
             Input::Shutdown { reconnect } => self.on_shutdown(now, reconnect),
             Input::Admin { ticket, command } => {
                 if let Some(result) = self.on_admin(now, ticket, *command) {
@@ -307,12 +308,12 @@ impl Conference {
         let _ = self.tell_room(now, command);
     }
 
-    pub(crate) fn webhook(
     /// A participant as clients see it.
     pub(crate) fn info_of(&self, participant: &room::Participant) -> proto::ParticipantInfo {
         messages::participant_info(&self.room, &self.config, participant)
     }
 
+    pub(crate) fn webhook(
         &mut self,
         now: Time,
         event: &str,

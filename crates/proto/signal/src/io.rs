@@ -8,6 +8,7 @@ use prost::bytes::Bytes;
 
 use crate::forwarding::Forwarded;
 use crate::join::JoinRequest;
+use crate::moving::Migrant;
 
 /// One WebSocket, numbered by whoever accepted it. Numbers are not used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,6 +28,8 @@ pub enum Input {
     Media(sfu::Event),
     /// From another room: see [`Output::Forward`].
     Forwarded(Box<Forwarded>),
+    /// From another room: see [`Output::Move`].
+    Moved(Box<Migrant>),
     /// The process stops: everyone is told to leave, or to reconnect (to another server).
     Shutdown { reconnect: bool },
     /// From the server API; answered by one [`Output::Reply`] with the same ticket, which may come later.
@@ -53,13 +56,20 @@ pub enum Output {
     Close { session: SessionId },
     /// To the media engine.
     Media(sfu::Command),
-    /// Sign these claims, valid for `lifetime`, and send the token to the WebSocket as
-    /// `refresh_token`.
-    RefreshToken { session: SessionId, claims: Box<Claims>, lifetime: Duration },
+    /// Sign these claims, valid for `lifetime`, and send the token to the WebSocket: as `refresh_token`, or in this.
+    Token {
+        session: SessionId,
+        claims: Box<Claims>,
+        lifetime: Duration,
+        within: Option<Box<proto::RoomMovedResponse>>,
+    },
     /// For those who are told of events over HTTP. `id` is for the sender to fill in.
     Webhook(Box<proto::WebhookEvent>),
     /// To the room of that name, if it runs: [`Input::Forwarded`]. Messages may overtake each other.
     Forward { destination: String, forwarded: Forwarded },
+    /// To the room of that name: [`Input::Moved`]. From now on the WebSocket and the peers belong there; what still
+    /// comes from them is to be passed on.
+    Move { destination: String, migrant: Box<Migrant> },
     /// The answer to [`Input::Admin`].
     Reply { ticket: u64, result: Result<AdminReply, AdminError> },
     /// The room is over; nothing follows.
@@ -103,7 +113,13 @@ pub enum Admin {
         /// For the whole call.
         timeout: Duration,
     },
-    /// Makes a participant leave this room for another.
+    /// A participant as another room would have it.
+    Describe {
+        identity: String,
+    },
+    /// Whether such a participant would be let in.
+    MayCome(Box<room::NewParticipant>),
+    /// Has a participant leave this room for another, which runs.
     MoveParticipant {
         identity: String,
         destination: String,
@@ -126,6 +142,7 @@ pub enum AdminReply {
     Room(Box<proto::Room>),
     Participant(Box<proto::ParticipantInfo>),
     Participants(Vec<proto::ParticipantInfo>),
+    Described(Box<room::NewParticipant>),
     Track(Box<proto::TrackInfo>),
     /// What a called method returned.
     Payload(String),
@@ -146,6 +163,8 @@ pub enum AdminError {
     DataTooLarge,
     #[error("not allowed")]
     NotAllowed,
+    #[error("room is full")]
+    Full,
     #[error("room has ended")]
     NoRoom,
     /// The called method is not there, or says so itself: codes as in LiveKit's RPC.

@@ -51,9 +51,11 @@ impl Names {
         }
     }
 
-    /// An id is free again.
+    /// An id is free again. One that was given out by another room stays that one's.
     pub(crate) fn release(&mut self, id: u64) {
-        self.live.remove(&(id as u32 & COUNTER_MASK));
+        if (id >> COUNTER_BITS) as u32 == self.room {
+            self.live.remove(&(id as u32 & COUNTER_MASK));
+        }
     }
 
     /// What names a line is free again.
@@ -90,6 +92,11 @@ mod tests {
         assert_eq!(names.peer(0).0, sfu::id_on(0, 7 << COUNTER_BITS));
         let next = names.peer(0).0;
         assert!(![first, second, last].contains(&next), "{next:x}");
+        // Somebody leaves who came from another room, which has given the same number.
+        let other_rooms = Names::new(8, [2; 32]).peer(0).0;
+        names.release(other_rooms);
+        names.counter = 0;
+        assert_ne!(names.peer(0).0, first);
         names.release(first);
         names.counter = 0;
         assert_eq!(names.peer(0).0, first);

@@ -130,6 +130,12 @@ impl Reliable {
         self.forget(now);
     }
 
+    /// Parts with what was sent: those to whom it was sent may yet miss it.
+    pub(crate) fn part(&mut self) -> Self {
+        let (sent, sent_bytes) = (std::mem::take(&mut self.sent), std::mem::take(&mut self.sent_bytes));
+        Self { sent, sent_bytes, ..Self::default() }
+    }
+
     /// Lets go of what is too old or too much.
     pub(crate) fn forget(&mut self, now: Instant) {
         while let Some(oldest) = self.sent.front() {

@@ -56,6 +56,9 @@ impl Conference {
     /// Takes a lost session up again. One that is not known makes the client start afresh.
     pub(crate) fn on_resume(&mut self, now: Time, join: Join, sid: &ParticipantSid) {
         let Join { session: socket, claims, request, .. } = join;
+        let moved = self.sessions.values().find(|s| s.formerly.as_ref() == Some(sid));
+        let moved = moved.map(|s| s.participant.clone());
+        let sid = moved.as_ref().unwrap_or(sid);
         let fits = self.sessions.get(sid).is_some_and(|s| s.mode == request.mode)
             && self.room.participant(sid).is_some_and(|p| p.identity() == claims.identity);
         if !fits {
@@ -91,6 +94,9 @@ impl Conference {
             last_message_seq,
         };
         self.send(socket, Message::Reconnect(reconnect));
+        if moved.is_some() {
+            self.tell_moved(now, sid);
+        }
         // Clients name each other by identity: whoever has come back under theirs, and is seen, has not gone.
         let identity = claims.identity.as_str();
         let is_seen = |g: &str| self.room.by_identity(g).is_some_and(|p| !p.who.permission.hidden);

@@ -89,6 +89,10 @@ pub(crate) struct Session {
     pub(crate) socket: Option<SessionId>,
     /// `join` has been sent: nothing else may come before it.
     pub(crate) greeted: bool,
+    /// It comes from another room, and has not been told.
+    pub(crate) arrives: bool,
+    /// What the participant was in that room. A client that could not be told asks for this one.
+    pub(crate) formerly: Option<ParticipantSid>,
     pub(crate) worker: u8,
     pub(crate) mode: Mode,
     /// There is nobody to tell anything: see [`JoinRequest::media_only`].

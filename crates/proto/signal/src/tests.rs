@@ -13,6 +13,7 @@ mod floods;
 mod forwarding;
 mod hostile;
 mod life;
+mod moving;
 mod playing;
 mod publishing;
 mod quality;

@@ -100,6 +100,7 @@ impl From<AdminError> for Error {
             AdminError::NoParticipant | AdminError::NoTrack => Code::NotFound,
             AdminError::NoRoom => return Self::no_room(),
             AdminError::RemoteUnmute | AdminError::NotAllowed => Code::FailedPrecondition,
+            AdminError::Full => Code::ResourceExhausted,
             AdminError::TooLarge | AdminError::DataTooLarge => Code::InvalidArgument,
             AdminError::Rpc { code, .. } => rpc_code(*code),
         };

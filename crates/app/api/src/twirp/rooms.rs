@@ -288,14 +288,27 @@ fn may_send_to(caller: &Caller, room: &str, destination: &str) -> Result<(), Err
     }
 }
 
+/// The other room runs, and takes a participant who is here.
+async fn open_for(caller: &Caller, room: &str, identity: &str, destination: &str) -> Result<(), Error> {
+    may_send_to(caller, room, destination)?;
+    let here = Admin::Describe { identity: identity.to_owned() };
+    let AdminReply::Described(who) = caller.ask(room, here).await.map_err(about_participant)? else {
+        return Err(out_of_step());
+    };
+    caller.shared.open(destination, opening::Asked::default())?;
+    // Its seat may be another's by the time of its arrival: then it is told so.
+    caller.ask(destination, Admin::MayCome(who)).await?;
+    Ok(())
+}
+
 async fn move_participant(
     caller: Caller,
     request: proto::MoveParticipantRequest,
 ) -> Result<proto::MoveParticipantResponse, Error> {
-    may_send_to(&caller, &request.room, &request.destination_room)?;
-    let command =
-        Admin::MoveParticipant { identity: request.identity, destination: request.destination_room };
-    caller.ask(&request.room, command).await.map_err(about_participant)?;
+    let (room, identity, destination) = (request.room, request.identity, request.destination_room);
+    open_for(&caller, &room, &identity, &destination).await?;
+    let command = Admin::MoveParticipant { identity, destination };
+    caller.ask(&room, command).await.map_err(about_participant)?;
     Ok(proto::MoveParticipantResponse {})
 }
 
@@ -303,13 +316,8 @@ async fn forward_participant(
     caller: Caller,
     request: proto::ForwardParticipantRequest,
 ) -> Result<proto::ForwardParticipantResponse, Error> {
-    may_send_to(&caller, &request.room, &request.destination_room)?;
     let (room, identity, destination) = (request.room, request.identity, request.destination_room);
-    caller
-        .ask(&room, Admin::GetParticipant { identity: identity.clone() })
-        .await
-        .map_err(about_participant)?;
-    caller.shared.open(&destination, opening::Asked::default())?;
+    open_for(&caller, &room, &identity, &destination).await?;
     let command = Admin::ForwardParticipant { identity, destination };
     caller.ask(&room, command).await.map_err(about_participant)?;
     Ok(proto::ForwardParticipantResponse {})

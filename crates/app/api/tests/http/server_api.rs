@@ -188,6 +188,25 @@ async fn what_is_sent_and_called_and_moved_has_to_make_sense() {
 }
 
 #[tokio::test]
+async fn a_room_that_is_full_takes_nobody_from_another() {
+    let server = Server::start().await;
+    let mut ann = server.join("ann").await;
+    until(&mut ann, as_join).await;
+    server.ok("CreateRoom", json!({"name": "attic", "maxParticipants": 1})).await;
+    let token = server.token(|claims| {
+        claims.identity = "bob".into();
+        claims.video = Some(VideoGrant::to_join("attic"));
+    });
+    let mut bob = server.connect(&format!("/rtc?access_token={token}&protocol=16")).await.unwrap();
+    until(&mut bob, as_join).await;
+    let go = json!({"room": "garden", "identity": "ann", "destinationRoom": "attic"});
+    for method in ["MoveParticipant", "ForwardParticipant"] {
+        assert_eq!(server.refusal(method, go.clone()).await, error(429, "resource_exhausted"), "{method}");
+    }
+    server.ok("GetParticipant", json!({"room": "garden", "identity": "ann"})).await;
+}
+
+#[tokio::test]
 async fn nobody_gets_what_their_token_does_not_grant() {
     let server = Server::start().await;
     let joiner = server.token(|_| {});

@@ -3,7 +3,6 @@
 //! Owns: what each command means to the room, and why it cannot be done. Who may say it is judged before it
 //! comes here.
 
-mod moving;
 mod rpc;
 
 use clock::Time;
@@ -84,9 +83,21 @@ impl Conference {
             }
             // Answered later: see `on_admin`.
             Admin::PerformRpc { .. } => Err(AdminError::NotAllowed),
+            Admin::Describe { identity } => {
+                let sid = self.find(&identity)?;
+                let participant = self.room.participant(&sid).ok_or(AdminError::NoParticipant)?;
+                Ok(AdminReply::Described(Box::new(participant.who.clone())))
+            }
+            Admin::MayCome(who) => self.room.admits(&who).map(|()| AdminReply::Done).map_err(error_of),
             Admin::MoveParticipant { identity, destination } => {
                 let sid = self.find(&identity)?;
-                self.send_elsewhere(now, &sid, &destination)
+                self.send_elsewhere(now, &sid, &destination)?;
+                for twin in self.twins(&identity) {
+                    if self.send_elsewhere(now, &twin, &destination).is_err() {
+                        self.expel(now, &twin, LeaveReason::ParticipantRemoved);
+                    }
+                }
+                Ok(AdminReply::Done)
             }
             Admin::ForwardParticipant { identity, destination } => {
                 let sid = self.find(&identity)?;
@@ -155,8 +166,8 @@ fn error_of(refusal: Refusal) -> AdminError {
     match refusal {
         Refusal::TooLarge => AdminError::TooLarge,
         Refusal::NoTrack => AdminError::NoTrack,
+        Refusal::Full => AdminError::Full,
         Refusal::NotAllowed
-        | Refusal::Full
         | Refusal::InvalidHandle
         | Refusal::InvalidName
         | Refusal::DuplicateHandle

@@ -150,7 +150,7 @@ fn calls_that_cannot_be_made_are_refused_at_once() {
 }
 
 #[test]
-fn a_moved_participant_gets_a_token_for_the_other_room_and_is_told_to_join_afresh() {
+fn who_is_not_connected_yet_is_moved_by_a_token_and_told_to_join_afresh() {
     let mut world = World::new(config());
     let alice = world.join("alice", Mode::Single);
     let bob = world.join("bob", Mode::Dual);
@@ -186,7 +186,7 @@ fn a_room_that_is_over_says_nothing() {
 }
 
 /// Alice, and a second connection of hers to publish.
-fn twins(world: &mut World) -> [SessionId; 2] {
+pub(super) fn twins(world: &mut World) -> [SessionId; 2] {
     let alice = world.join("alice", Mode::Dual);
     let mut asked = request(Mode::Dual);
     asked.publish = Some("screen".into());

@@ -12,7 +12,7 @@ use sfu::{Command, PeerId};
 use super::world::*;
 use crate::{Input, Mode, SessionId};
 
-fn publish(handle: u32, name: &str) -> Ask {
+pub(super) fn publish(handle: u32, name: &str) -> Ask {
     Ask::PublishDataTrackRequest(proto::PublishDataTrackRequest {
         pub_handle: handle,
         name: name.into(),
@@ -29,7 +29,7 @@ fn published(world: &mut World, session: SessionId) -> proto::DataTrackInfo {
     last(&heard, |m| if let Message::PublishDataTrackResponse(r) = m { r.info.clone() } else { None })
 }
 
-fn subscribe(track: &str, on: bool, fps: Option<u32>) -> Ask {
+pub(super) fn subscribe(track: &str, on: bool, fps: Option<u32>) -> Ask {
     let options = fps.map(|fps| proto::DataTrackSubscriptionOptions { target_fps: Some(fps) });
     let update = proto::update_data_subscription::Update { track_sid: track.into(), subscribe: on, options };
     Ask::UpdateDataSubscription(proto::UpdateDataSubscription { updates: vec![update] })
@@ -46,7 +46,7 @@ fn handle_of(heard: &[Message], track: &str) -> Option<u16> {
 }
 
 /// A packet after section 13.6 of LiveKit's protocol: one frame in one packet.
-fn packet(handle: u16, frame: u16) -> Vec<u8> {
+pub(super) fn packet(handle: u16, frame: u16) -> Vec<u8> {
     let mut packet = vec![0b0001_1000, 0];
     for part in [handle, frame, frame, 0, 9] {
         packet.extend_from_slice(&part.to_be_bytes());

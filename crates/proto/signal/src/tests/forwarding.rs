@@ -24,12 +24,12 @@ fn rooms() -> (World, SessionId, World, SessionId) {
     (here, alice, there, bob)
 }
 
-fn forward(world: &mut World, identity: &str) -> Result<AdminReply, AdminError> {
+pub(super) fn forward(world: &mut World, identity: &str) -> Result<AdminReply, AdminError> {
     world.admin(Admin::ForwardParticipant { identity: identity.into(), destination: "other".into() })
 }
 
 /// Carries what the first room has told.
-fn carry(here: &mut World, there: &mut World) -> Vec<Forwarded> {
+pub(super) fn carry(here: &mut World, there: &mut World) -> Vec<Forwarded> {
     let told: Vec<Forwarded> = std::mem::take(&mut here.forwarded);
     for forwarded in told.iter().cloned() {
         there.foreign.extend(forwarded.producers());

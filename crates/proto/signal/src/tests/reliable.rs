@@ -15,7 +15,7 @@ use super::world::*;
 use crate::{Input, Mode, SessionId};
 
 /// Somebody's socket goes, and they resume on another.
-fn resume(world: &mut World, identity: &str, session: SessionId, mode: Mode) -> SessionId {
+pub(super) fn resume(world: &mut World, identity: &str, session: SessionId, mode: Mode) -> SessionId {
     world.handle(Input::SocketClosed { session });
     let mut asked = request(mode);
     asked.resume = Some(world.sid(identity));
@@ -29,7 +29,7 @@ fn acknowledged(world: &mut World, session: SessionId) -> u32 {
     })
 }
 
-fn got(states: &[(&str, u32)]) -> Ask {
+pub(super) fn got(states: &[(&str, u32)]) -> Ask {
     let states = states
         .iter()
         .map(|(sid, last)| proto::DataChannelReceiveState { publisher_sid: (*sid).into(), last_seq: *last });
@@ -39,14 +39,14 @@ fn got(states: &[(&str, u32)]) -> Ask {
     })
 }
 
-fn say(world: &mut World, from: &str, numbers: impl IntoIterator<Item = u32>) {
+pub(super) fn say(world: &mut World, from: &str, numbers: impl IntoIterator<Item = u32>) {
     for number in numbers {
         send(world, from, "_reliable", prost::Message::encode_to_vec(&user("x", &[], number)));
     }
 }
 
 /// Numbers sent to a peer since the last call.
-fn heard(world: &mut World, peer: PeerId) -> Vec<u32> {
+pub(super) fn heard(world: &mut World, peer: PeerId) -> Vec<u32> {
     let all = delivered(world).into_iter();
     all.filter(|(peers, ..)| peers.contains(&peer)).map(|(.., packet)| packet.sequence).collect()
 }

@@ -12,9 +12,9 @@ use crate::{Mode, SessionId};
 
 /// As OBS 30 sends it (libdatachannel, written by hand after its sources): one session-level fingerprint, no
 /// extensions, two m-sections that only send, and streams named by `ssrc` lines alone.
-const OBS: &str = include_str!("obs-30.sdp");
+pub(super) const OBS: &str = include_str!("obs-30.sdp");
 
-fn publish(world: &mut World, identity: &str, offer: &str) -> SessionId {
+pub(super) fn publish(world: &mut World, identity: &str, offer: &str) -> SessionId {
     let mut request = request(Mode::Single);
     request.auto_subscribe = false;
     request.media_only = true;

@@ -51,6 +51,8 @@ pub(super) struct World {
     pub(super) ended: bool,
     /// Told to other rooms.
     pub(super) forwarded: Vec<crate::Forwarded>,
+    /// On the way to other rooms.
+    pub(super) migrants: Vec<crate::Migrant>,
     /// Producers of other rooms.
     pub(super) foreign: BTreeSet<ProducerId>,
     pub(super) peers: BTreeMap<PeerId, Vec<String>>,
@@ -119,8 +121,11 @@ impl World {
     #[allow(clippy::disallowed_methods)] // A start that only tests know.
     pub(super) fn new(config: Config) -> Self {
         let now = Time { mono: Instant::now(), unix: Duration::from_secs(1_790_000_000) };
+        let seed = [u8::try_from(config.serial).unwrap() ^ 4; 32];
         let mut world = Self {
-            conference: Conference::new(now, config, [3; 32]),
+            next_session: 1000 * u64::from(config.serial),
+            // Two rooms do not give the same names.
+            conference: Conference::new(now, config, seed),
             now,
             ears: BTreeMap::new(),
             commands: Vec::new(),
@@ -129,13 +134,13 @@ impl World {
             tokens: Vec::new(),
             ended: false,
             forwarded: Vec::new(),
+            migrants: Vec::new(),
             foreign: BTreeSet::new(),
             peers: BTreeMap::new(),
             producers: BTreeMap::new(),
             consumers: BTreeMap::new(),
             announced: BTreeSet::new(),
             named_streams: false,
-            next_session: 0,
         };
         world.drain();
         world
@@ -220,6 +225,25 @@ impl World {
         self.conference.room.by_identity(identity).unwrap().sid.0.clone()
     }
 
+    /// Takes whoever is on the way from another room, with what the media engine has of them.
+    pub(super) fn take_migrants(&mut self, from: &mut World) {
+        for migrant in std::mem::take(&mut from.migrants) {
+            let ids: Vec<u64> = migrant.media_ids().collect();
+            let goes = |id: u64| ids.contains(&id);
+            let (peers, rest) = std::mem::take(&mut from.peers).into_iter().partition(|(id, _)| goes(id.0));
+            from.peers = rest;
+            self.peers.extend::<BTreeMap<_, _>>(peers);
+            let producers = std::mem::take(&mut from.producers);
+            let (producers, rest) = producers.into_iter().partition(|(id, _)| goes(id.0));
+            from.producers = rest;
+            self.producers.extend::<BTreeMap<_, _>>(producers);
+            self.announced.extend(from.announced.iter().cloned());
+            let session = migrant.socket().unwrap();
+            self.ears.insert(session, from.ears.remove(&session).unwrap());
+            self.handle(Input::Moved(Box::new(migrant)));
+        }
+    }
+
     fn drain(&mut self) {
         while let Some(output) = self.conference.poll_output() {
             assert!(!self.ended, "after the end: {output:?}");
@@ -232,8 +256,11 @@ impl World {
                 }
                 Output::Close { session } => self.ears.get_mut(&session).unwrap().closed = true,
                 Output::Media(command) => self.told(command),
-                Output::RefreshToken { session, claims, lifetime } => {
+                Output::Token { session, claims, lifetime, within } => {
                     assert!(lifetime >= Duration::from_secs(600));
+                    if let Some(moved) = within {
+                        self.said(session, Message::RoomMoved(*moved));
+                    }
                     assert!(
                         !self.ears[&session].heard.is_empty() || !self.ears[&session].versions.is_empty()
                     );
@@ -245,6 +272,7 @@ impl World {
                     self.webhooks.push(event.event);
                 }
                 Output::Forward { forwarded, .. } => self.forwarded.push(forwarded),
+                Output::Move { migrant, .. } => self.migrants.push(*migrant),
                 Output::Reply { result, .. } => self.replies.push(result),
                 Output::Ended => self.ended = true,
             }
@@ -270,6 +298,13 @@ impl World {
                 assert!(own.permission.is_some());
                 ears.learn(own);
                 join.other_participants.iter().for_each(|p| ears.learn(p));
+            }
+            Message::RoomMoved(moved) => {
+                // Everybody it knew is gone.
+                ears.versions.clear();
+                ears.tracks.clear();
+                ears.learn(moved.participant.as_ref().unwrap());
+                moved.other_participants.iter().for_each(|p| ears.learn(p));
             }
             Message::Update(update) => {
                 for participant in &update.participants {
