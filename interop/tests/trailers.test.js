@@ -12,7 +12,7 @@ const GREEN = [30, 160, 90];
 const read = (person, from) => until(`${person.identity} to read what ${from} wrote`, () => person.call("trailer", from, "camera"));
 
 for (const [mode, options] of MODES) {
-  for (const videoCodec of ["vp8", "h264"]) {
+  for (const videoCodec of ["vp8", "h264", "vp9"]) {
     it(`${videoCodec} (${mode})`, async () => {
       const room = freshRoom("trailers");
       const [ada, bob, cyd] = await Promise.all(["ada", "bob", "cyd"].map((identity) => suite.someone(identity)));

@@ -122,6 +122,8 @@ pub struct ConsumerParams {
     pub extensions: ExtensionIds,
     /// Bounds that all of the track's packets tell the subscriber's buffer, in place of the publisher's.
     pub playout_delay: Option<PlayoutDelay>,
+    /// The subscriber reads what stands behind pictures ([`codec::trailer`]); for others it is taken off.
+    pub trailers: bool,
     /// What is wanted at first.
     pub wish: Wish,
 }

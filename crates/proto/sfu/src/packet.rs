@@ -5,6 +5,7 @@
 
 use std::time::Instant;
 
+use codec::trailer::Trailer;
 use codec::vp8;
 use rtp::ext::AudioLevel;
 use rtp::{Label, Mid, Rid};
@@ -105,6 +106,8 @@ pub(crate) struct Meta {
     pub(crate) carried: [Span; Carried::ALL.len()],
     pub(crate) frame: Frame,
     pub(crate) vp8: Option<vp8::Descriptor>,
+    /// What stands behind the picture that it closes.
+    pub(crate) trailer: Option<Trailer>,
 }
 
 impl Meta {
@@ -127,6 +130,7 @@ impl Meta {
             carried: Default::default(),
             frame: Frame::default(),
             vp8: None,
+            trailer: None,
         }
     }
 

@@ -141,6 +141,7 @@ impl Conference {
             codecs: codecs.iter().map(Chosen::params).collect(),
             extensions,
             playout_delay: self.playout_delay(),
+            trailers: self.reads_trailers(sid),
             wish,
         };
         let track = line.track.clone();
@@ -148,6 +149,11 @@ impl Conference {
         let consumer = line.consumer;
         self.command(sfu::Command::AddConsumer { peer, consumer, producer, params });
         self.tell_quality_of_publisher(sid, &track);
+    }
+
+    fn reads_trailers(&self, sid: &ParticipantSid) -> bool {
+        let capability = i32::from(proto::client_info::Capability::CapPacketTrailer);
+        self.room.participant(sid).is_some_and(|p| p.who.client.capabilities.contains(&capability))
     }
 
     /// What every subscriber's buffer is told.

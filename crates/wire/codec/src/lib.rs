@@ -18,6 +18,7 @@ pub mod mp3;
 pub mod opus;
 pub mod red;
 mod summary;
+pub mod trailer;
 pub mod vp8;
 pub mod vp9;
 

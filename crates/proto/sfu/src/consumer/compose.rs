@@ -72,6 +72,7 @@ impl Route {
         let mut writer = Writer::new(buf, &fields, if what.blank { self.form } else { self.form_for(meta) })?;
         let transport_seq = self.write_elements(&mut writer, what, meta, packet);
         let mut payload = content.payload();
+        let unread = meta.trailer.filter(|_| !self.trailers && !what.blank);
         if what.blank {
             payload = &[];
         } else if let Redundancy::Make { inner } = target.red {
@@ -80,6 +81,8 @@ impl Route {
             return Some(Composed { header_len, len: header_len + payload_len, payload_len, transport_seq });
         } else if target.red == Redundancy::Primary {
             payload = redundancy::primary(payload)?;
+        } else if let Some(trailer) = unread {
+            payload = trailer.before(payload);
         }
         let (header_len, mut len) = match &what.rtx {
             Some(_) => writer.rtx_payload(numbers.seq as u16, payload)?,
@@ -87,6 +90,9 @@ impl Route {
         };
         if let Some(vp8) = meta.vp8.filter(|_| !what.blank) {
             vp8.rewrite(buf.get_mut(len - payload.len()..len)?, numbers.vp8);
+        }
+        if let Some(trailer) = unread {
+            trailer.mend(buf.get_mut(len - payload.len()..len)?);
         }
         if let Redundancy::Renumber { from, to } = target.red
             && !what.blank

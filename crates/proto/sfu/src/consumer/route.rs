@@ -49,6 +49,8 @@ pub(crate) struct Route {
     pub(crate) form: Form,
     /// Told in every packet, in place of what the publisher says.
     pub(crate) playout_delay: Option<[u8; 3]>,
+    /// What stands behind pictures goes along.
+    pub(crate) trailers: bool,
     codecs: Vec<CodecParams>,
     /// By index of the publisher's codec.
     targets: Vec<Option<Target>>,
@@ -75,6 +77,7 @@ impl Route {
             ids,
             form: if wide { Form::TwoByte } else { Form::OneByte },
             playout_delay: params.playout_delay.map(PlayoutDelay::bytes),
+            trailers: params.trailers,
             codecs: params.codecs.clone(),
             targets: Vec::new(),
         }

@@ -1,6 +1,7 @@
 //! RTP came: which encoding of which track it is, and what it says.
 
 use clock::Time;
+use codec::trailer::Trailer;
 use rtp::{Header, Ssrc, View};
 
 use super::Router;
@@ -90,6 +91,7 @@ impl Router {
         let descriptor =
             received.carried[crate::packet::Carried::DependencyDescriptor as usize].of(view.bytes());
         let (frame, vp8) = inspect::frame(kind, ours, descriptor, &mut encoding.receive.dd);
+        let closes = producer.track.is_video() && (view.header.marker || frame.end);
         let meta = Meta {
             at: now.mono,
             seq: seq.0 + encoding.receive.seq_base,
@@ -102,6 +104,7 @@ impl Router {
             carried: received.carried,
             frame,
             vp8,
+            trailer: closes.then(|| Trailer::find(kind, ours)).flatten(),
         };
         let end = usize::from(payload.start + payload.len);
         let bytes = view.bytes().get(..end).unwrap_or_default();

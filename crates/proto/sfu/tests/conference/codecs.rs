@@ -188,6 +188,41 @@ fn h264_begins_with_its_parameter_sets() {
     assert_eq!(numbers(&got), [0, 1, 2, 3]);
 }
 
+/// One field of an application's own, as in `codec::trailer`.
+const TRAILER: [u8; 9] = [!3, !2, 7, 7, !9, b'L', b'K', b'T', b'S'];
+
+#[test]
+fn what_stands_behind_a_picture_reaches_those_who_read_it() {
+    // An aggregate of parameter sets and a slice with the trailer, RFC 6184 section 5.7.1; VP9's last packet of each layer.
+    let h264 = [&[0x78, 0, 2, 0x67, 0x42, 0, 2, 0x68, 0xce, 0, 12, 0x65, 0x88, 0x84][..], &TRAILER].concat();
+    let bare = &[0x78, 0, 2, 0x67, 0x42, 0, 2, 0x68, 0xce, 0, 3, 0x65, 0x88, 0x84][..];
+    let mut low = vp9(0, 0, true);
+    low[0] |= 4;
+    let low_with = [&low[..], &TRAILER].concat();
+    for (codec, payload, bare) in [(Codec::H264, &h264, bare), (Codec::Vp9, &low_with, &low)] {
+        let mut w = World::new(1);
+        let (alice, bob, carol) = (w.join(0), w.join(0), w.join(0));
+        let producer = w.publish(alice, 1, params_of(codec, 98, false));
+        let codecs = vec![CodecParams { codec, ..video_codec(120, Some(121)) }];
+        let take = |ssrc| sfu::ConsumerParams { codecs: codecs.clone(), ..take_video(ssrc, true, 0) };
+        w.subscribe(bob, 1, producer, take(5000));
+        w.subscribe(carol, 2, producer, sfu::ConsumerParams { trailers: true, ..take(6000) });
+        let mut sender = Sender { client: alice, pt: 98, seq: 100 };
+        sender.send(&mut w, 0, true, &[], payload);
+        w.run(33);
+        let (plain, full) = (w.clients[bob].of(5000), w.clients[carol].of(6000));
+        assert_eq!((plain[0].payload(), full[0].payload()), (bare, &payload[..]), "{codec:?}");
+        // Sent again it is what it was.
+        let lost = [plain[0].header.seq];
+        let request = w.clients[bob].rtcp(|b| {
+            b.nack(Ssrc(1), Ssrc(5000), &lost).unwrap();
+        });
+        w.up(bob, request);
+        w.run(1);
+        assert_eq!(rtp::read_rtx(w.clients[bob].of(5001)[0].payload()).unwrap().1, bare);
+    }
+}
+
 /// The NAL unit whose fragments these are, put together by the words of RFC 6184 section 5.8.
 fn fragmented(fragments: &[&[u8]]) -> Vec<u8> {
     let mut unit = vec![fragments[0][0] & 0xe0 | fragments[0][1] & 0x1f];

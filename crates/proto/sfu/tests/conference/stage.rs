@@ -73,6 +73,7 @@ pub(crate) fn take_video(ssrc: u32, rtx: bool, max_spatial: u8) -> ConsumerParam
         codecs: vec![video_codec(120, rtx.then_some(121))],
         extensions: sfu::ExtensionIds { mid: Some(9), transport_cc: Some(8), ..IDS },
         playout_delay: None,
+        trailers: false,
         wish: wish(max_spatial),
     }
 }
@@ -85,6 +86,7 @@ pub(crate) fn take_audio(ssrc: u32) -> ConsumerParams {
         codecs: vec![audio_codec(109)],
         extensions: sfu::ExtensionIds { mid: Some(9), ..IDS },
         playout_delay: None,
+        trailers: false,
         wish: wish(0),
     }
 }
