@@ -136,6 +136,13 @@ impl Outline {
     }
 }
 
+/// What is no packet, as one for everybody.
+fn wrapped(payload: &Bytes) -> Bytes {
+    let user = proto::UserPacket { payload: payload.to_vec(), ..proto::UserPacket::default() };
+    let value = Some(proto::data_packet::Value::User(user));
+    Bytes::from(proto::DataPacket { value, ..proto::DataPacket::default() }.encode_to_vec())
+}
+
 #[allow(deprecated)] // Old clients read the sender inside the user packet.
 fn name_sender(user: &mut proto::UserPacket, sid: &str, identity: &str) {
     user.participant_sid = sid.to_owned();
@@ -181,12 +188,12 @@ fn put(out: &mut Vec<u8>, number: u32, body: &[u8]) {
 
 impl Conference {
     pub(crate) fn on_data(&mut self, now: Time, peer: PeerId, label: &str, payload: Bytes) {
-        let label = match label {
-            RELIABLE => RELIABLE,
-            LOSSY => LOSSY,
+        let (label, bare) = match label {
+            RELIABLE => (RELIABLE, false),
+            LOSSY => (LOSSY, false),
             DATA_TRACK => return self.on_data_frame(now, peer, &payload),
-            // Channels of an application's own are not carried.
-            _ => return,
+            // A channel of an application's own.
+            _ => (RELIABLE, true),
         };
         let Some(sid) = self.peers.get(&peer).cloned() else { return };
         if !self.may_send_data(now, peer) {
@@ -195,6 +202,7 @@ impl Conference {
         if payload.len() > self.config.limits.data_packet + ENVELOPE {
             return;
         }
+        let payload = if bare { wrapped(&payload) } else { payload };
         let Some(packet) = Outline::read(&payload) else { return };
         if label == LOSSY {
             self.route(now, &sid, label, packet, &payload);

@@ -123,6 +123,7 @@ fn who_may_not_and_what_may_not_is_dropped() {
     world.connect("alice");
     world.take_commands();
     send(&mut world, "alice", "_reliable", user("x", &[], 1).encode_to_vec());
+    send(&mut world, "alice", "a channel of its own", "x");
     let transcription = proto::DataPacket {
         value: Some(Value::Transcription(proto::Transcription::default())),
         ..Default::default()
@@ -132,7 +133,6 @@ fn who_may_not_and_what_may_not_is_dropped() {
     world.take_commands();
     send(&mut world, "carol", "_reliable", transcription.encode_to_vec());
     send(&mut world, "carol", "_reliable", user(&"x".repeat(80_000), &[], 1).encode_to_vec());
-    send(&mut world, "carol", "other", user("x", &[], 1).encode_to_vec());
     let metrics = proto::DataPacket {
         value: Some(Value::Metrics(proto::MetricsBatch::default())),
         ..Default::default()
@@ -186,4 +186,20 @@ fn who_has_joined_and_is_about_to_be_connected_gets_packets_too() {
         assert_eq!(sent.len(), 1, "{label}");
         assert_eq!(sent[0].0, world.peers_of("bob"));
     }
+}
+
+#[test]
+fn what_comes_over_a_channel_of_an_applications_own_goes_to_everyone_else_as_it_is() {
+    let mut world = room_of(&["alice", "bob"]);
+    // Also where it looks like something else.
+    for bytes in [user("inner", &["nobody"], 7).encode_to_vec(), vec![0xff; 9], Vec::new()] {
+        send(&mut world, "alice", "chat", bytes.clone());
+        let sent = delivered(&mut world);
+        let [(peers, "_reliable", packet)] = &sent[..] else { panic!("{sent:?}") };
+        assert_eq!(*peers, world.peers_of("bob"));
+        assert_eq!((packet.participant_identity.as_str(), packet.sequence), ("alice", 0));
+        assert!(matches!(&packet.value, Some(Value::User(user)) if user.payload == bytes));
+    }
+    send(&mut world, "alice", "chat", vec![0; 1 << 20]);
+    assert!(delivered(&mut world).is_empty());
 }
