@@ -5,6 +5,7 @@ import { after, before, it } from "node:test";
 import { Firefox } from "../harness/firefox.js";
 import { MODES, freshRoom, setUp } from "../harness/suite.js";
 import { until } from "../harness/until.js";
+import { playedByWhip, playWhip, publishWhip } from "../harness/whip.js";
 
 const suite = setUp("audio", { config: "audio: { active_red_encoding: true }" });
 let firefox;
@@ -19,9 +20,9 @@ after(() => firefox?.close());
  */
 const old = ({ discarded, packets }) => discarded / packets;
 
-async function enough(person, from) {
+function enough(person, from, received = () => person.received(from, "microphone")) {
   return until(`${person.identity} to have heard ${from} for a while`, async () => {
-    const now = await person.received(from, "microphone");
+    const now = await received();
     return now?.packets > 150 && now;
   });
 }
@@ -57,4 +58,29 @@ it("who asks for none sends none", async () => {
   await ada.call("publishTone", 440, { red: false, forceStereo: false });
   await bob.hears("ada");
   assert.ok(old(await enough(bob, "ada")) < 0.2);
+});
+
+it("who publishes over HTTP sends Opus, of which redundant audio is made", async () => {
+  const room = freshRoom("whip");
+  const [bob] = await suite.gather(room, ["bob"]);
+  const { offer, answer } = await publishWhip(suite, "cam", room);
+  assert.ok(/ red\/48000/.test(offer) && !/ red\/48000/.test(answer));
+  await bob.hears("cam");
+  assert.ok(old(await enough(bob, "cam")) > 0.5);
+});
+
+it("who plays over HTTP gets redundant audio if it offers to", async () => {
+  for (const red of [true, false]) {
+    const room = freshRoom("whep");
+    const [ada, knows, lacks] = await Promise.all(["ada", "knows", "lacks"].map((identity) => suite.someone(identity)));
+    await ada.join(suite.server, room);
+    await ada.call("publishTone", 440, { red, forceStereo: false });
+    await playWhip(suite, knows, room);
+    await playWhip(suite, lacks, room, { red: false });
+    const share = async (viewer) => old(await enough(viewer, "ada", () => playedByWhip(viewer)));
+    const shares = [await share(knows), await share(lacks)];
+    // Who asks for none to be sent is not made any either.
+    assert.ok(red ? shares[0] > 0.5 : shares[0] < 0.2, JSON.stringify(shares));
+    assert.ok(shares[1] < 0.2 && (await playedByWhip(lacks)).sound > 0, JSON.stringify(shares));
+  }
 });

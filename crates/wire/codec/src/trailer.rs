@@ -43,7 +43,9 @@ impl Trailer {
 
     /// The payload before it.
     pub fn before(self, payload: &[u8]) -> &[u8] {
-        payload.split_at_checked(payload.len().saturating_sub(self.len.into())).map_or(payload, |(rest, _)| rest)
+        payload
+            .split_at_checked(payload.len().saturating_sub(self.len.into()))
+            .map_or(payload, |(rest, _)| rest)
     }
 
     /// Makes what the payload says of itself true without it.
@@ -84,8 +86,8 @@ mod tests {
 
     /// As `appendPacketTrailer` of livekit-client 2.23 writes it, for a moment of 0x0102030405060708 and picture 9.
     const WRITTEN: [u8; 21] = [
-        0xfe, 0xf7, 0xfe, 0xfd, 0xfc, 0xfb, 0xfa, 0xf9, 0xf8, 0xf7, 0xfd, 0xfb, 0xff, 0xff, 0xff, 0xf6, 0xea, b'L',
-        b'K', b'T', b'S',
+        0xfe, 0xf7, 0xfe, 0xfd, 0xfc, 0xfb, 0xfa, 0xf9, 0xf8, 0xf7, 0xfd, 0xfb, 0xff, 0xff, 0xff, 0xf6, 0xea,
+        b'L', b'K', b'T', b'S',
     ];
 
     fn with(parts: &[&[u8]]) -> Vec<u8> {
@@ -128,7 +130,9 @@ mod tests {
         assert_eq!(without(Kind::Vp9, &whole[..whole.len() - 1]), None);
         assert_eq!(without(Kind::Vp9, &[]), None);
         assert_eq!(without(Kind::Vp9, b"LKTS"), None);
-        for (at, value) in [(whole.len() - 5, !22), (whole.len() - 5, !5), (whole.len() - 5, !4), (3, !9), (3, !7)] {
+        for (at, value) in
+            [(whole.len() - 5, !22), (whole.len() - 5, !5), (whole.len() - 5, !4), (3, !9), (3, !7)]
+        {
             let mut other = whole.clone();
             other[at] = value;
             assert_eq!(without(Kind::Vp9, &other), None, "{at} {value}");

@@ -285,7 +285,10 @@ fn what_she_says_of_herself_after_a_resume_holds_there_too() {
             Ask::SyncState(proto::SyncState {
                 publish_tracks: tracks
                     .iter()
-                    .map(|sid| proto::TrackPublishedResponse { track: Some(track(sid)), ..Default::default() })
+                    .map(|sid| proto::TrackPublishedResponse {
+                        track: Some(track(sid)),
+                        ..Default::default()
+                    })
                     .collect(),
                 publish_data_tracks: data
                     .iter()
