@@ -50,5 +50,5 @@ fix:                      ## Mend what can be mended by tools
 	cargo fmt --all
 	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged --quiet
 
-bench:                    ## Side-by-side measurements (see benches/)
-	@benches/run
+bench: web                ## Side-by-side measurements, an hour of them (see benches/)
+	@$(ENV) benches/run
