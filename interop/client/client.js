@@ -72,7 +72,8 @@ async function join({ url, token, options = {}, connect = {}, secret, trailers, 
       element.muted = false;
       document.body.append(element);
     })
-    .on(RoomEvent.TrackUnsubscribed, (track) => track.detach().forEach((element) => element.remove()));
+    // Its element is detached by then; the first of that name is the older one.
+    .on(RoomEvent.TrackUnsubscribed, (_, publication, who) => document.getElementById(`${who.identity}/${publication.source}`)?.remove());
   room.on(RoomEvent.DataTrackPublished, (track) => readFrames(track).catch((error) => note("data track failed")(String(error))));
   room.registerByteStreamHandler(BYTES, async (reader, from) => {
     const bytes = (await reader.readAll()).flatMap((chunk) => [...chunk]);

@@ -11,8 +11,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use signal::JoinRequest;
 
 use crate::app::Shared;
-use crate::capacity;
 use crate::directory::NoRoom;
+use crate::{capacity, opening};
 
 /// Which of LiveKit's signalling paths was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +107,9 @@ pub(crate) fn admit_claims(
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "room name is too long"));
     }
     match shared.directory.find(&room) {
+        Err(NoRoom::Unknown) if rooms.auto_create && !opening::is_possible(rooms, &claims) => {
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, opening::NO_PRESET));
+        }
         Err(NoRoom::Unknown) if rooms.auto_create => {}
         other => drop(other?),
     }

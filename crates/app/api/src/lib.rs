@@ -23,6 +23,7 @@ mod metrics;
 mod moving;
 mod opening;
 mod page;
+mod protojson;
 mod queue;
 mod revoked;
 mod socket;

@@ -9,21 +9,24 @@ use tracing::debug;
 use crate::Rooms;
 use crate::app::Shared;
 use crate::directory::Place;
+use crate::protojson;
 
 /// What is asked of a room by whoever opens it, the more particular after the more general.
 pub(crate) type Asked = Vec<RoomConfiguration>;
 
+/// Said to whoever opens a room by a preset that is not there.
+pub(crate) const NO_PRESET: &str = "requested room preset does not exist";
+
+/// Whether the room that a token's bearer opens can be as the token says.
+pub(crate) fn is_possible(rooms: &Rooms, claims: &Claims) -> bool {
+    claims.room_preset.is_empty() || rooms.presets.contains_key(&claims.room_preset)
+}
+
 /// What a token asks of the room that its bearer opens.
 pub(crate) fn asked_by(rooms: &Rooms, claims: &Claims) -> Asked {
-    let mut asked = Asked::new();
-    if !claims.room_preset.is_empty() {
-        match rooms.presets.get(&claims.room_preset) {
-            Some(preset) => asked.push(preset.clone()),
-            None => debug!(preset = %claims.room_preset, "roomPreset of the token does not exist"),
-        }
-    }
+    let mut asked: Asked = rooms.presets.get(&claims.room_preset).cloned().into_iter().collect();
     if let Some(own) = &claims.room_config {
-        match serde_json::from_value::<RoomConfiguration>(own.clone()) {
+        match protojson::from_value::<RoomConfiguration>(own.clone()) {
             Ok(own) => asked.push(own),
             Err(error) => debug!(%error, "roomConfig of the token is not understood"),
         }

@@ -17,6 +17,7 @@ use tracing::debug;
 
 use crate::app::Shared;
 use crate::directory::ToRoom;
+use crate::protojson;
 use crate::queue::Receiver;
 
 /// A client that a room has let in (or sent away: the queue says).
@@ -118,7 +119,7 @@ impl Session {
             Some(Ok(Message::Binary(bytes))) => SignalRequest::decode(bytes).ok(),
             Some(Ok(Message::Text(text))) => {
                 *json = true;
-                serde_json::from_str(text.as_str()).ok()
+                protojson::read(text.as_bytes()).ok()
             }
             // Pongs only show that someone is there; pings are answered by the WebSocket itself.
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),

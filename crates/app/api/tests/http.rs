@@ -255,6 +255,7 @@ async fn every_wrong_way_in_has_its_status_with_and_without_a_websocket() {
             "permissions denied",
         ),
         (format!("access_token={good}&attributes=e30x!"), 400, "attributes"),
+        (format!("access_token={}", server.token(|c| c.room_preset = "none".into())), 400, "preset"),
         (format!("access_token={good}&join_request=%00"), 400, "join_request"),
     ] {
         let (got, text) = server.refused(&format!("/rtc?{query}")).await;

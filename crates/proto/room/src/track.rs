@@ -40,6 +40,8 @@ pub struct Layer {
 pub struct TrackCodec {
     /// As `video/VP8`.
     pub mime: String,
+    /// As the publisher asked for it, where it then offered another: it goes on calling it so.
+    pub asked: String,
     /// The publisher's m-section, once negotiated.
     pub mid: String,
     /// The publisher's id for the track in this codec.

@@ -228,6 +228,7 @@ impl Conference {
             video.can_publish_sources.clone_from(&may.sources);
             video.can_update_own_metadata = Some(may.can_update_metadata);
             video.can_subscribe_metrics = Some(may.can_subscribe_metrics);
+            video.can_manage_agent_session = Some(may.can_manage_agent_session);
             video.hidden = may.hidden;
         }
         let now_seconds = i64::try_from(now.unix.as_secs()).unwrap_or(i64::MAX);

@@ -93,11 +93,10 @@ pub(crate) fn track_codec(
     };
     TrackCodec {
         mime,
-        mid: String::new(),
         cid: codec.cid.clone(),
-        sdp_cid: String::new(),
         layers: layers_of(if codec.layers.is_empty() { common } else { &codec.layers }),
         layer_mode: codec.video_layer_mode,
+        ..TrackCodec::default()
     }
 }
 

@@ -94,13 +94,16 @@ impl Refusal {
 }
 
 impl JoinRequest {
-    /// Reads the query parameters of `/rtc`. Unknown ones are ignored, as are malformed numbers.
+    /// Reads the query parameters of `/rtc`. Unknown ones are ignored, as are malformed numbers and what is empty.
     /// A `join_request` among them is read as a v1 body.
     pub fn from_query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, BadRequest> {
         let mut request = Self { auto_subscribe: true, ..Self::default() };
         let mut reconnect = false;
         let mut sid = None;
         for (key, value) in pairs {
+            if value.is_empty() {
+                continue;
+            }
             let on = value == "1" || value.eq_ignore_ascii_case("true");
             match key {
                 "join_request" => return Self::from_wrapped(value),
@@ -110,7 +113,7 @@ impl JoinRequest {
                 "disable_ice_lite" => request.disable_ice_lite = on,
                 "subscriber_allow_pause" => request.allow_pause = Some(on),
                 "reconnect" => reconnect = on,
-                "publish" if !value.is_empty() => request.publish = Some(value.chars().take(64).collect()),
+                "publish" => request.publish = Some(value.chars().take(64).collect()),
                 "sid" => sid = Some(value.to_owned()),
                 "attributes" => request.attributes = decode_attributes(value)?,
                 _ => fill_client(&mut request.client, key, value),

@@ -339,7 +339,8 @@ pub(crate) fn demand(track: &Track, first: Option<Quality>, second: Option<Quali
             .to_vec()
     };
     let codecs = track.draft.codecs.iter().enumerate().map(|(at, codec)| {
-        let short = codec.mime.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+        let name = if codec.asked.is_empty() { &codec.mime } else { &codec.asked };
+        let short = name.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
         let wanted = [first, second].get(at).copied().flatten();
         proto::SubscribedCodec { codec: short, qualities: qualities(wanted) }
     });

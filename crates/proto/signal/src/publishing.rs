@@ -292,11 +292,19 @@ impl Conference {
             let mut codecs = known.draft.codecs.clone();
             let entry = if backup { codecs.last_mut() } else { codecs.first_mut() };
             if let (Some(entry), Some(actual)) = (entry, actual) {
-                entry.mime = actual.mime();
+                let asked = std::mem::replace(&mut entry.mime, actual.mime());
+                if asked != entry.mime {
+                    entry.asked = asked;
+                }
                 entry.mid = mid.to_string();
                 if !cid.is_empty() && cid.len() <= ID_MAX && entry.cid != cid {
                     entry.sdp_cid = cid;
                 }
+            }
+            if let (false, Some(actual)) = (backup, actual) {
+                // What was to be fallen back to may be what comes: there is no second then.
+                let mut is_first = true;
+                codecs.retain(|c| std::mem::take(&mut is_first) || c.mime != actual.mime());
             }
             let _ = self.tell_room(now, Command::GoLive { track: track.clone(), codecs });
             if backup {

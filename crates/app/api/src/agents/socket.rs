@@ -20,6 +20,7 @@ use tracing::{debug, info};
 use super::{WorkerId, nanos};
 use crate::admit::{self, Refusal};
 use crate::app::Shared;
+use crate::protojson;
 
 /// Messages that may wait for a worker to read them.
 const OUTBOX: usize = 256;
@@ -143,7 +144,7 @@ fn read(received: Option<Result<Message, axum::Error>>) -> Result<Option<Heard>,
                 Err(close_code::INVALID)
             }
         },
-        Some(Ok(Message::Text(text))) => match serde_json::from_str::<proto::WorkerMessage>(text.as_str()) {
+        Some(Ok(Message::Text(text))) => match protojson::read::<proto::WorkerMessage>(text.as_bytes()) {
             Ok(message) => Ok(message.message),
             Err(_) => Err(close_code::INVALID),
         },

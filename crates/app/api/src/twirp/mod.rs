@@ -22,8 +22,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use crate::admit;
 use crate::app::Shared;
+use crate::{admit, protojson};
 
 use error::{Code, Error};
 
@@ -101,7 +101,7 @@ impl Format {
             Self::Protobuf => T::decode(body).map_err(|e| e.to_string()),
             // Nothing at all is what some send for a request of defaults.
             Self::Json if body.is_empty() => Ok(T::default()),
-            Self::Json => serde_json::from_slice(&body).map_err(|e| e.to_string()),
+            Self::Json => protojson::read(&body).map_err(|e| e.to_string()),
         }
         .map_err(|e| Error::new(Code::Malformed, format!("the request could not be decoded: {e}")))
     }

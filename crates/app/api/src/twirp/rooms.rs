@@ -66,7 +66,7 @@ async fn create(caller: Caller, request: proto::CreateRoomRequest) -> Result<pro
     let mut asked = opening::Asked::default();
     if !request.room_preset.is_empty() {
         let preset = config.rooms.presets.get(&request.room_preset);
-        let preset = preset.ok_or_else(|| Error::invalid("requested room preset does not exist"))?;
+        let preset = preset.ok_or_else(|| Error::invalid(opening::NO_PRESET))?;
         asked.push(preset.clone());
     }
     let name = request.name.clone();
@@ -253,6 +253,9 @@ async fn perform_rpc(
     request: proto::PerformRpcRequest,
 ) -> Result<proto::PerformRpcResponse, Error> {
     caller.administers(&request.room)?;
+    if request.destination_identity.is_empty() {
+        return Err(Error::invalid("destination identity cannot be empty"));
+    }
     if request.method.is_empty() {
         return Err(Error::invalid("method cannot be empty"));
     }

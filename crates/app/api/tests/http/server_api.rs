@@ -160,6 +160,8 @@ async fn what_is_sent_and_called_and_moved_has_to_make_sense() {
     assert_eq!(server.refusal("SendData", data("MDEy")).await, error(400, "invalid_argument"));
     let call = json!({"room": "garden", "destinationIdentity": "nobody", "method": "m"});
     assert_eq!(server.refusal("PerformRpc", call).await, error(404, "not_found"));
+    let call = json!({"room": "garden", "method": "m"});
+    assert_eq!(server.refusal("PerformRpc", call).await, error(400, "invalid_argument"));
     let call = json!({"room": "garden", "destinationIdentity": "ann", "method": ""});
     assert_eq!(server.refusal("PerformRpc", call).await, error(400, "invalid_argument"));
     let call =

@@ -98,6 +98,16 @@ fn a_called_method_answers_once_and_to_nobody_else() {
 }
 
 #[test]
+fn everybody_is_told_where_a_participant_is() {
+    let mut config = config();
+    config.server.region = "mars".into();
+    let mut world = World::new(config);
+    world.join("alice", Mode::Single);
+    let Ok(AdminReply::Participants(all)) = world.admin(Admin::ListParticipants) else { panic!() };
+    assert_eq!(all[0].region, "mars");
+}
+
+#[test]
 fn an_answer_may_be_an_error_and_may_come_without_acknowledgement() {
     let mut world = room();
     let id = called(&mut world);

@@ -8,6 +8,7 @@ use proto::BackupCodecPolicy as Policy;
 use proto::signal_request::Message as Ask;
 use proto::signal_response::Message;
 
+use super::publishing::tracks_of;
 use super::world::*;
 use crate::{Mode, SessionId};
 
@@ -184,6 +185,27 @@ fn a_second_codec_that_ends_is_waited_for_again() {
     answer_without_vp9(&mut world, bob);
     world.ask(alice, Ask::Leave(Default::default()));
     assert!(world.producers.is_empty());
+}
+
+/// livekit-client asks for H.265 also where its browser cannot send it, and goes on calling the track so. To a demand for
+/// another codec it would answer with the same picture once more.
+#[test]
+fn a_publisher_that_lacks_its_own_codec_is_told_of_one_track_by_the_name_it_has_for_it() {
+    let mut config = config();
+    config.codecs.push(Kind::H265);
+    let mut world = World::new(config);
+    let mut add = camera();
+    add.simulcast_codecs = vec![codec("h265", VIDEO_CID), codec("vp8", "")];
+    let (alice, sid) = publisher_of(&mut world, add, CHROMIUM_PUBLISHER);
+    let bob = join_single(&mut world, "bob", CHROMIUM_V1);
+    assert_eq!(sent(&world), [Kind::Vp8]);
+    let mut less = proto::UpdateTrackSettings { track_sids: vec![sid], ..Default::default() };
+    less.set_quality(proto::VideoQuality::Low);
+    world.ask(bob, Ask::TrackSetting(less));
+    world.pass(Duration::from_secs(6));
+    assert_eq!(told(&mut world, alice), Some(vec![("h265".into(), true)]));
+    let codecs = tracks_of(&world, "alice").remove(0).codecs;
+    assert_eq!(codecs.iter().map(|c| c.mime_type.as_str()).collect::<Vec<_>>(), ["video/VP8"]);
 }
 
 #[test]

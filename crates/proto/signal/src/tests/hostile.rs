@@ -193,6 +193,9 @@ fn join_requests_are_read_in_every_spelling_and_bounded() {
     .unwrap();
     assert_eq!((v0.mode, v0.auto_subscribe, v0.resume.as_deref()), (Mode::Dual, false, Some("PA_y")));
     assert_eq!((v0.client.protocol, v0.client.capabilities.as_slice()), (16, &[1][..]));
+    let empty = ["protocol", "auto_subscribe", "reconnect", "publish", "attributes", "join_request"];
+    let said = JoinRequest::from_query(empty.map(|key| (key, ""))).unwrap();
+    assert!(said.auto_subscribe && said.publish.is_none() && said.resume.is_none(), "nothing is said");
 }
 
 #[test]
