@@ -20,11 +20,12 @@ const WINDOW: Duration = Duration::from_millis(100);
 const FULL_AT: u32 = 900;
 /// Longest hold below the threshold: what forwarding may add to the delay of a packet there.
 const LEAST: Duration = Duration::from_millis(1);
-/// What has waited for so long before anybody was sent it says that there is too much to carry: video is given up.
-/// A key frame for as many as a core can serve at all takes two thirds of that, and what comes meanwhile waits for it.
-const LATE: Duration = Duration::from_millis(150);
+/// What has waited for so long before anybody was sent it says that there is too much to carry: video is given up. A key
+/// frame for as many as a core can serve takes 100 ms, and a room that all enter at once some more; when video comes
+/// back it does with key frames, so it is not given up lightly.
+const LATE: Duration = Duration::from_millis(400);
 /// So late, it is too much even without video.
-const TOO_LATE: Duration = Duration::from_millis(300);
+const TOO_LATE: Duration = Duration::from_millis(800);
 /// Nothing is given up any more once what waits has come within this time.
 const IN_TIME: Duration = Duration::from_millis(20);
 /// Streams watched at once, a power of two; two that share a place only hold each other less.
@@ -321,24 +322,24 @@ mod tests {
         let at = |ms| start + Duration::from_millis(ms);
         let mut hold = at_load(1000, start);
         hold.arrived(start, &rtp(7, 0, false));
-        assert_eq!(hold.shed(at(150)), Shed::Nothing);
+        assert_eq!(hold.shed(at(400)), Shed::Nothing);
         // A forwarding that takes long lets what comes meanwhile wait.
-        hold.forwarding(at(150));
-        assert_eq!(hold.shed(at(500)), Shed::Nothing, "nothing has come yet");
-        hold.arrived(at(500), &rtp(7, 960, false));
-        assert_eq!([650, 651, 800].map(|ms| hold.shed(at(ms))), [Shed::Nothing, Shed::Video, Shed::Video]);
-        assert_eq!([801, 802].map(|ms| hold.shed(at(ms))), [Shed::Media; 2]);
-        hold.forwarded(at(802));
+        hold.forwarding(at(400));
+        assert_eq!(hold.shed(at(1000)), Shed::Nothing, "nothing has come yet");
+        hold.arrived(at(1000), &rtp(7, 960, false));
+        assert_eq!([1400, 1401, 1800].map(|ms| hold.shed(at(ms))), [Shed::Nothing, Shed::Video, Shed::Video]);
+        assert_eq!([1801, 1802].map(|ms| hold.shed(at(ms))), [Shed::Media; 2]);
+        hold.forwarded(at(1802));
         // The next one takes all of it, and what comes meanwhile is still given up.
-        hold.forwarding(at(802));
-        hold.forwarded(at(810));
-        hold.arrived(at(811), &rtp(7, 1920, false));
-        assert_eq!(hold.shed(at(831)), Shed::Media);
-        forward(&mut hold, at(831), Duration::ZERO);
-        assert_eq!(hold.shed(at(832)), Shed::Media, "that had come 20 ms before");
-        hold.arrived(at(840), &rtp(7, 2880, false));
-        forward(&mut hold, at(859), Duration::ZERO);
-        assert_eq!(hold.shed(at(860)), Shed::Nothing);
+        hold.forwarding(at(1802));
+        hold.forwarded(at(1810));
+        hold.arrived(at(1811), &rtp(7, 1920, false));
+        assert_eq!(hold.shed(at(1831)), Shed::Media);
+        forward(&mut hold, at(1831), Duration::ZERO);
+        assert_eq!(hold.shed(at(1832)), Shed::Media, "that had come 20 ms before");
+        hold.arrived(at(1840), &rtp(7, 2880, false));
+        forward(&mut hold, at(1859), Duration::ZERO);
+        assert_eq!(hold.shed(at(1860)), Shed::Nothing);
     }
 
     #[test]

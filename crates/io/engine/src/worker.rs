@@ -34,6 +34,8 @@ const COMMANDS: usize = 128;
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
 /// After a panic, before the next turn: one that comes back each time is not to fill the log.
 const AFTER_PANIC: Duration = Duration::from_millis(100);
+/// How long a forwarding goes on before what has come meanwhile is taken: well within what the kernel's buffer holds.
+const MEANWHILE: Duration = Duration::from_millis(5);
 /// How soon to try again to give a parcel to a worker whose ring is full.
 const RING_RETRY: Duration = Duration::from_micros(500);
 
@@ -300,13 +302,17 @@ impl Worker {
         if self.outgoing.blocked() {
             return now;
         }
-        self.hold.forwarding(now.mono);
+        let mut taken = now.mono;
+        self.hold.forwarding(taken);
         while self.router.fan_out(now, &mut self.outgoing.outbox) {
             if !self.flush(now) {
                 return now;
             }
             now = time();
-            self.take(now);
+            if now.since(taken) >= MEANWHILE {
+                taken = now.mono;
+                self.take(now);
+            }
         }
         now = time();
         self.flush(now);

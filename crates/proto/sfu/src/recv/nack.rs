@@ -91,6 +91,8 @@ pub(crate) struct Nack {
     allowance: u32,
     /// Something was given up, and no key frame has come since.
     broken: bool,
+    /// What is missing before the next packet was dropped here.
+    dropped: bool,
 }
 
 /// What a packet says about the ones before it.
@@ -110,6 +112,7 @@ impl Default for Nack {
             answers: Answers::default(),
             allowance: SAVED * 100,
             broken: false,
+            dropped: false,
         }
     }
 }
@@ -135,7 +138,8 @@ impl Nack {
         }
         self.highest = Some(seq);
         let gap = seq - highest - 1;
-        if gap > MAX_GAP || self.missing.len() as u64 + gap > MAX_MISSING as u64 {
+        let dropped = std::mem::take(&mut self.dropped);
+        if dropped || gap > MAX_GAP || self.missing.len() as u64 + gap > MAX_MISSING as u64 {
             self.missing.clear();
             self.broken = true;
             return Gap::Lost;
@@ -144,6 +148,12 @@ impl Nack {
         let missing = |seq| Missing { seq, since: now, next, asked: 0, last: None };
         self.missing.extend((highest + 1..seq).map(missing));
         Gap::Repairable
+    }
+
+    /// A packet came that is not wanted now. To ask for it again would bring back what there is no time for.
+    pub(crate) fn drop_one(&mut self) {
+        self.missing.clear();
+        self.dropped = true;
     }
 
     /// A key frame begins here. Pictures before it that were broken anyway are not asked for any more.

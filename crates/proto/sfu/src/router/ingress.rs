@@ -26,8 +26,8 @@ impl Router {
     }
 
     /// From now on this is dropped of publishers' media as it comes: a driver that cannot carry everything gives up
-    /// what costs most and is missed least. What is dropped counts as lost on the way, so that publishers are asked for
-    /// key frames when it is over. Checks, feedback and data always come in.
+    /// what costs most and is missed least. What is dropped counts as lost on the way and is not asked for again;
+    /// publishers are asked for key frames when it is over. Checks, feedback and data always come in.
     pub fn shed(&mut self, shed: Shed) {
         self.shedding = shed;
     }
@@ -38,7 +38,12 @@ impl Router {
             return false;
         }
         let stream = self.peers.get_mut(key).and_then(|peer| peer.reception.streams.get(ssrc));
-        stream.is_some_and(|stream| self.gives_up(stream.producer))
+        let Some(stream) = stream.filter(|stream| self.gives_up(stream.producer)) else { return false };
+        let producer = self.producers.get_mut(stream.producer);
+        if let Some(encoding) = producer.and_then(|p| p.encodings.get_mut(usize::from(stream.encoding))) {
+            encoding.receive.nack.drop_one();
+        }
+        true
     }
 
     /// Whether a track's packet is given up, which is counted.
