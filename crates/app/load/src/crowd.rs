@@ -93,6 +93,8 @@ pub(crate) struct Snapshot {
     pub(crate) stats: Stats,
     /// Since [`ToCrowd::Begin`].
     pub(crate) delays: Delays,
+    /// Those of sound, which are in `delays` too.
+    pub(crate) audio_delays: Delays,
 }
 
 impl Snapshot {
@@ -105,6 +107,7 @@ impl Snapshot {
         }
         self.stats.add(other.stats);
         self.delays.merge(&other.delays);
+        self.audio_delays.merge(&other.audio_delays);
     }
 }
 
@@ -279,7 +282,7 @@ impl Crowd {
                 }
                 ToCrowd::Begin => {
                     self.begun = true;
-                    self.snapshot.delays = Delays::default();
+                    (self.snapshot.delays, self.snapshot.audio_delays) = Default::default();
                     if self.few {
                         self.members.values().for_each(|member| member.forget_poller(&self.poller));
                     }

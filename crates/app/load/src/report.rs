@@ -134,6 +134,7 @@ impl Report {
         put("delay_median_ms", json!(round(delays.quantile(0.5))), "ms");
         put("delay_p99_ms", json!(round(delays.quantile(0.99))), "ms");
         put("delay_max_ms", json!(round(delays.max_ms())), "ms");
+        put("audio_delay_p99_ms", json!(round(end.seen.audio_delays.quantile(0.99))), "ms");
         put("server_cpu_s", json!(cpu.map(round)), "s");
         put("server_cpu_percent", json!(cpu.map(|cpu| round(cpu / took * 100.0))), "% of a core");
         let forwarded = cpu.filter(|cpu| *cpu > 0.0).map(|cpu| (received as f64 / cpu).round());

@@ -17,7 +17,7 @@ use crate::incoming::Incoming;
 use crate::outgoing::{PACKET, Publication, Publish, Wire};
 use crate::pacer::Pacing;
 use crate::recv::arrivals::{Arrivals, INTERVAL};
-use crate::stats::{Received, Sent, Stats};
+use crate::stats::{Delay, Received, Sent, Stats};
 
 /// Reports go out this often (RFC 3550's minimum for small sessions is 5 s; browsers take 1 s).
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -68,7 +68,7 @@ pub struct Connection {
     ready: VecDeque<Vec<u8>>,
     sent: Sent,
     strays: Received,
-    delays: Vec<Duration>,
+    delays: Vec<Delay>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -284,10 +284,10 @@ impl Connection {
         }
         match purpose {
             Use::Media => {
-                if let Some(delay) = incoming.receive(now, &view, &header)
+                if let Some(took) = incoming.receive(now, &view, &header)
                     && self.delays.len() < MAX_DELAYS
                 {
-                    self.delays.push(delay);
+                    self.delays.push(Delay { took, video: incoming.told.video });
                 }
             }
             Use::Repair => incoming.repair(now, &view, &header),
@@ -477,7 +477,7 @@ impl Connection {
     }
 
     /// How long the packets since the last call were on their way.
-    pub fn take_delays(&mut self) -> std::vec::Drain<'_, Duration> {
+    pub fn take_delays(&mut self) -> std::vec::Drain<'_, Delay> {
         self.delays.drain(..)
     }
 }

@@ -31,4 +31,4 @@ pub use participant::{Config, Mode, Participant, Quality};
 pub use payload::Coding;
 pub use plan::{Departure, Plan};
 pub use source::{Layer, VideoSourceParams};
-pub use stats::{Received, Sent, Stats, VideoStats};
+pub use stats::{Delay, Received, Sent, Stats, VideoStats};

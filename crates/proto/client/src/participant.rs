@@ -13,7 +13,7 @@ use proto::{SignalRequest, SignalResponse};
 
 use crate::connection::{Connection, Endpoint};
 use crate::outgoing::Publish;
-use crate::stats::Stats;
+use crate::stats::{Delay, Stats};
 
 /// Which protocol is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -312,7 +312,7 @@ impl Participant {
     }
 
     /// Tells how long each packet since the last call was on its way.
-    pub fn take_delays(&mut self, mut each: impl FnMut(Duration)) {
+    pub fn take_delays(&mut self, mut each: impl FnMut(Delay)) {
         self.up.take_delays().for_each(&mut each);
         if let Some(down) = &mut self.down {
             down.take_delays().for_each(&mut each);

@@ -1,5 +1,7 @@
 //! What a participant has sent and received, in numbers.
 
+use std::time::Duration;
+
 pub use crate::recv::VideoStats;
 
 /// What went out.
@@ -40,6 +42,14 @@ pub struct Received {
     pub unopened: u64,
     /// Packets of streams that nobody told of.
     pub unknown: u64,
+}
+
+/// How long a packet was on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delay {
+    pub took: Duration,
+    /// Of video, not of sound.
+    pub video: bool,
 }
 
 /// All of a participant's, summed over its tracks.

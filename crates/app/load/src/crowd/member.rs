@@ -119,7 +119,12 @@ impl Member {
             let message = Message { remote: transmit.to, local: None, payload, segment: payload.len() };
             sender.send(socket, [message]);
         }
-        self.participant.take_delays(|delay| snapshot.delays.record(delay));
+        self.participant.take_delays(|delay| {
+            snapshot.delays.record(delay.took);
+            if !delay.video {
+                snapshot.audio_delays.record(delay.took);
+            }
+        });
         if self.is_joining() && self.participant.is_connected() {
             self.connected = true;
             snapshot.connected += 1;
