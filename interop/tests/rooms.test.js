@@ -169,14 +169,14 @@ for (const [mode, options] of MODES) {
         await ada.sees("bob");
         await sees([bob], "ada");
       });
-      await step("a room that is full takes nobody, and she stays where she is", async () => {
+      await step("a room that is full takes nobody, and he stays where he is", async () => {
         const full = freshRoom("full");
         await rooms.createRoom({ name: full, maxParticipants: 1 });
         await suite.gather(full, ["dan"], { options });
         for (const method of ["moveParticipant", "forwardParticipant"]) {
-          await assert.rejects(rooms[method](room, "ada", full), ({ status, code }) => status === 429 && code === "resource_exhausted");
+          await assert.rejects(rooms[method](room, "bob", full), ({ status, code }) => status === 429 && code === "resource_exhausted");
         }
-        await sees([bob], "ada");
+        await sees([ada], "bob");
       });
     });
 

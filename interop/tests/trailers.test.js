@@ -21,10 +21,13 @@ for (const [mode, options] of MODES) {
       const frameMetadata = { timestamp: true, frameId: true };
       await ada.call("publishPainted", { source: "camera", width: 960, height: 540, color: `rgb(${GREEN})`, videoCodec, backupCodec: false, simulcast: true, frameMetadata });
       for (const person of [bob, cyd]) await person.seesColor("ada", "camera", GREEN);
+      const [low, unread] = videoCodec === "vp9" ? [240, mode === "v0"] : [320, false];
+      // livekit-client does not say over two connections that it reads them.
+      if (unread) return;
       const first = await read(bob, "ada");
       assert.ok(Math.abs(Date.now() - first.taken) < 30_000, JSON.stringify(first));
       await bob.call("askQuality", "ada", "camera", "LOW");
-      await bob.sees("ada", "camera", { width: 320 });
+      await bob.sees("ada", "camera", { width: low });
       const later = await read(bob, "ada");
       assert.ok(later.taken > first.taken && later.frameId !== first.frameId, JSON.stringify([first, later]));
       // Whoever does not read them shows pictures all the same, and asks for no key frame because of them.

@@ -141,7 +141,7 @@ impl Conference {
             codecs: codecs.iter().map(Chosen::params).collect(),
             extensions,
             playout_delay: self.playout_delay(),
-            trailers: self.reads_trailers(sid),
+            trailers: self.keeps_trailers(sid, codecs),
             wish,
         };
         let track = line.track.clone();
@@ -151,9 +151,14 @@ impl Conference {
         self.tell_quality_of_publisher(sid, &track);
     }
 
-    fn reads_trailers(&self, sid: &ParticipantSid) -> bool {
+    /// Whether what stands behind pictures goes along: to who says that they read it. livekit-client does not say so over
+    /// two connections; there it stays where decoders pass over it.
+    fn keeps_trailers(&self, sid: &ParticipantSid, codecs: &[Chosen]) -> bool {
         let capability = i32::from(proto::client_info::Capability::CapPacketTrailer);
-        self.room.participant(sid).is_some_and(|p| p.who.client.capabilities.contains(&capability))
+        let says = |p: &room::Participant| p.who.client.capabilities.contains(&capability);
+        let harmless = |c: &Chosen| matches!(c.kind, codec::Kind::Vp8 | codec::Kind::H264);
+        self.room.participant(sid).is_some_and(says)
+            || self.sessions.get(sid).is_some_and(|s| s.mode == Mode::Dual) && codecs.iter().all(harmless)
     }
 
     /// What every subscriber's buffer is told.

@@ -80,8 +80,10 @@ fn connections_and_tracks_go_along_and_everybody_else_is_another() {
             there.hear(who);
         }
         let (tracks, producers) = (sids(&here, "alice"), here.producers.len());
-        (here.take_commands(), there.take_commands());
-        (here.webhooks.clear(), there.webhooks.clear());
+        here.take_commands();
+        there.take_commands();
+        here.webhooks.clear();
+        there.webhooks.clear();
         let was = here.sid("alice");
 
         move_alice(&mut here, &mut there);
