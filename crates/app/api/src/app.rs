@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) engine: engine::Handle,
     pub(crate) directory: Arc<Directory>,
     pub(crate) metrics: Metrics,
+    /// Through which connections come to [`Api::serve`], those over all listeners together.
+    pub(crate) gate: Arc<live::Gate>,
     pub(crate) load: Load,
     pub(crate) webhooks: Notifier,
     pub(crate) agents: Agents,
@@ -64,6 +66,7 @@ impl Api {
             agents: Agents::default(),
             revoked: Revoked::default(),
             publications: Publications::default(),
+            gate: Arc::new(live::Gate::new(config.limits.connections)),
             config: RwLock::new(Arc::new(config)),
             engine,
             directory: Arc::default(),

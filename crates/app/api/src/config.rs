@@ -86,7 +86,8 @@ pub struct Limits {
     pub queued_messages: usize,
     /// Their bytes.
     pub queued_bytes: usize,
-    /// Connections without a session at once: what anybody may make us hold in memory.
+    /// Connections without a session at once: what anybody may make us hold in memory. Half of them may come from one
+    /// address.
     pub connections: usize,
     /// For a TLS handshake, and for the head of a request.
     pub head_timeout: Duration,

@@ -1,7 +1,7 @@
 //! Accepting connections.
 //!
-//! Owns: how many strangers may be connected at once, how long they may take, and how much they may send
-//! before they have said who they are. A session that has joined counts no more against strangers.
+//! Owns: how long strangers may take and how much they may send before they have said who they are, and what those hear
+//! for whom there is no room. A session that has joined counts no more against strangers.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,9 +16,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use linger::{Linger, Lingering};
+use live::{Full, Limits};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
@@ -28,6 +29,8 @@ use crate::http;
 
 /// Bytes of a request's head: a join_request may make the target as long as hyper takes it, 65,534 bytes.
 const HEAD_MAX: usize = 96 * 1024;
+/// For strangers to become fewer before one is refused.
+const ROOM: Duration = Duration::from_secs(1);
 /// After an error that will not pass at once, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -42,16 +45,17 @@ impl Api {
     ) {
         let shared = Arc::clone(self.shared());
         let router = http::router(Arc::clone(&shared));
-        let strangers = Arc::new(Semaphore::new(shared.config().limits.connections));
         let tls = tls.map(TlsAcceptor::from);
         let lingering = Lingering::default();
         let mut stopped = stop.clone();
         loop {
             let accepted = tokio::select! {
-                accepted = accept(&listener, &strangers) => accepted,
+                accepted = listener.accept() => accepted,
                 _ = stopped.wait_for(|stop| *stop) => return,
             };
-            let (stream, from, permit) = match accepted {
+            // Everybody who is on the way may come at once, as after a restart: that is over in a moment.
+            let _ = timeout(ROOM, shared.gate.room()).await;
+            let (stream, from) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     warn!(%error, "cannot accept connections");
@@ -60,6 +64,19 @@ impl Api {
                 }
             };
             shared.metrics.connections.add_one();
+            let pass = match shared.gate.enter(from.ip(), Limits::NONE) {
+                Ok(pass) => pass,
+                Err(full) => {
+                    debug!(%from, %full, "connection closed");
+                    if tls.is_none() {
+                        // A fresh socket takes so little at once, and lingers when it is dropped. Over TLS nothing can
+                        // be said so early.
+                        let _ = stream.try_write(no_room(full).as_bytes());
+                        drop(lingering.watch(stream));
+                    }
+                    continue;
+                }
+            };
             let connection =
                 Connection { from, router: router.clone(), shared: Arc::clone(&shared), stop: stop.clone() };
             let tls = tls.clone();
@@ -68,20 +85,24 @@ impl Api {
             let stream = lingering.watch(stream);
             tokio::spawn(async move {
                 connection.serve_stream(stream, tls).await;
-                drop(permit);
+                drop(pass);
             });
         }
     }
 }
 
-async fn accept(
-    listener: &TcpListener,
-    strangers: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, Option<tokio::sync::OwnedSemaphorePermit>)> {
-    // Never closed, so there is always a permit in the end.
-    let permit = Arc::clone(strangers).acquire_owned().await.ok();
-    let (stream, from) = listener.accept().await?;
-    Ok((stream, from, permit))
+/// What those hear for whom there is no room.
+fn no_room(full: Full) -> String {
+    let status = match full {
+        Full::Address => "429 Too Many Requests",
+        Full::Connections | Full::Strangers => "503 Service Unavailable",
+    };
+    let (retry, why) = (Full::RETRY_AFTER, format!("{full}\n"));
+    format!(
+        "HTTP/1.1 {status}\r\nRetry-After: {retry}\r\nContent-Type: text/plain; charset=utf-8\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{why}",
+        why.len()
+    )
 }
 
 struct Connection {
@@ -202,6 +223,21 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
     use super::*;
+
+    #[test]
+    fn who_is_refused_hears_whether_it_is_to_blame() {
+        for (full, status) in
+            [(Full::Address, "429 "), (Full::Strangers, "503 "), (Full::Connections, "503 ")]
+        {
+            let told = no_room(full);
+            let (head, body) = told.split_once("\r\n\r\n").unwrap();
+            assert!(
+                head.starts_with(&format!("HTTP/1.1 {status}")) && head.contains("Retry-After: 10"),
+                "{told}"
+            );
+            assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{told}");
+        }
+    }
 
     #[tokio::test]
     async fn who_takes_nothing_is_given_up_and_who_takes_slowly_is_not() {

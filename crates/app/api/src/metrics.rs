@@ -32,6 +32,7 @@ pub(crate) fn page(shared: &Shared) -> String {
     let mut page = Exposition::default();
     let (rooms, participants) = shared.directory.census();
     let sessions = *shared.sessions.borrow();
+    let strangers = shared.gate.connections();
     let (workers_registered, jobs) = shared.agents.census();
     let bytes_per_second = usize::try_from(shared.load.bytes_per_second()).unwrap_or(usize::MAX);
     let gauges = [
@@ -44,6 +45,7 @@ pub(crate) fn page(shared: &Shared) -> String {
         ("millrace_media_bytes_per_second", "Media of the last second, in and out.", bytes_per_second),
         ("millrace_media_workers", "Media workers that run.", usize::from(shared.engine.workers())),
         ("millrace_signal_sessions", "Signalling WebSockets that are open.", sessions),
+        ("millrace_http_strangers", "Connections that are not sessions.", strangers.open),
     ];
     for (name, help, value) in gauges {
         page.family(name, Kind::Gauge, help).sample(&[], value as u64);
@@ -92,6 +94,7 @@ pub(crate) fn page(shared: &Shared) -> String {
         page.family(name, Kind::Counter, help).sample(&[], counter.get());
     }
 
+    refused("millrace_http_connections_refused_total", strangers, &mut page);
     workers(shared, &mut page);
     let help = "Connections over TCP closed before a check told their worker.";
     page.family("millrace_tcp_refused_total", Kind::Counter, help);
@@ -104,6 +107,14 @@ pub(crate) fn page(shared: &Shared) -> String {
         crate::streams::metrics(desk, &mut page);
     }
     page.finish()
+}
+
+/// What a gate has not let through.
+pub(crate) fn refused(name: &str, connections: live::Connections, page: &mut Exposition) {
+    page.family(name, Kind::Counter, "Connections closed at once.");
+    for (why, count) in live::Full::ALL.iter().zip(connections.refused) {
+        page.sample(&[("reason", &why.name())], count);
+    }
 }
 
 fn workers(shared: &Shared, page: &mut Exposition) {

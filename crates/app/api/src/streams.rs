@@ -180,10 +180,7 @@ pub(crate) fn metrics(desk: &Desk, page: &mut Exposition) {
     page.sample(&[], connections.open as u64);
     page.family("millrace_live_strangers", Kind::Gauge, "Of them, those that were not let in yet.");
     page.sample(&[], connections.strangers as u64);
-    page.family("millrace_live_connections_refused_total", Kind::Counter, "Connections closed at once.");
-    for (why, count) in live::Full::ALL.iter().zip(connections.refused) {
-        page.sample(&[("reason", &why.name())], count);
-    }
+    crate::metrics::refused("millrace_live_connections_refused_total", connections, page);
     type Value = fn(&StreamInfo) -> u64;
     let families: [(&str, Kind, &str, Value); 9] = [
         ("published", Kind::Gauge, "Whether somebody publishes.", |s| s.publisher.is_some().into()),

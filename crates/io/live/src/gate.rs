@@ -1,6 +1,6 @@
 //! How many connections there may be.
 //!
-//! Owns: the count of all connections to live listeners, by address, and of those that were not let in yet.
+//! Owns: the count of all connections to listeners, by address, and of those that were not let in yet.
 //! Knows nothing of what they say.
 
 use std::collections::HashMap;
@@ -9,16 +9,21 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Connections at once that were not let in.
+use tokio::sync::Notify;
+
+/// Connections at once to live listeners that were not let in.
 const STRANGERS: usize = 1024;
-/// Of them from one address, so that nobody alone keeps everybody else out.
-const STRANGERS_PER_ADDRESS: usize = STRANGERS / 2;
 
 /// How many connections an operator allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     pub connections: usize,
     pub per_address: usize,
+}
+
+impl Limits {
+    /// As many as come.
+    pub const NONE: Self = Self { connections: usize::MAX, per_address: usize::MAX };
 }
 
 impl Default for Limits {
@@ -40,7 +45,7 @@ pub enum Full {
 
 impl Full {
     /// Seconds after which there may be room.
-    pub(crate) const RETRY_AFTER: u32 = 10;
+    pub const RETRY_AFTER: u32 = 10;
 
     /// Every reason.
     pub const ALL: [Self; 3] = [Self::Connections, Self::Address, Self::Strangers];
@@ -65,9 +70,13 @@ pub struct Connections {
 }
 
 /// The gate of all listeners.
-#[derive(Debug, Default)]
-pub(crate) struct Gate {
+#[derive(Debug)]
+pub struct Gate {
+    /// That were not let in, at once.
+    strangers: usize,
     counts: Mutex<Counts>,
+    /// Rung when there is one stranger less.
+    fewer: Notify,
     refused: [AtomicU64; 3],
 }
 
@@ -85,15 +94,38 @@ struct Count {
 
 /// The right of one connection to be there, given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Pass {
+pub struct Pass {
     gate: Arc<Gate>,
     address: IpAddr,
     is_stranger: AtomicBool,
 }
 
+impl Default for Gate {
+    fn default() -> Self {
+        Self::new(STRANGERS)
+    }
+}
+
 impl Gate {
+    /// A gate through which so many strangers may be on their way. One address has half of them, so that nobody alone
+    /// keeps everybody else out, but addresses of private networks: behind one of those may be a proxy, and everybody.
+    pub fn new(strangers: usize) -> Self {
+        Self { strangers, counts: Mutex::default(), fewer: Notify::new(), refused: Default::default() }
+    }
+
+    /// Waits until there are fewer strangers than there may be.
+    pub async fn room(&self) {
+        loop {
+            let fewer = self.fewer.notified();
+            if self.lock().all.strangers < self.strangers {
+                return;
+            }
+            fewer.await;
+        }
+    }
+
     /// Counts a connection, as a stranger, if there is room for it.
-    pub(crate) fn enter(self: &Arc<Self>, from: IpAddr, limits: Limits) -> Result<Pass, Full> {
+    pub fn enter(self: &Arc<Self>, from: IpAddr, limits: Limits) -> Result<Pass, Full> {
         let address = neighbourhood(from);
         let full = {
             let mut counts = self.lock();
@@ -102,8 +134,10 @@ impl Gate {
                 Full::Connections
             } else if here.open >= limits.per_address {
                 Full::Address
-            } else if counts.all.strangers >= STRANGERS || here.strangers >= STRANGERS_PER_ADDRESS {
+            } else if counts.all.strangers >= self.strangers {
                 Full::Strangers
+            } else if here.strangers >= self.strangers.div_ceil(2) && !is_private(address) {
+                Full::Address
             } else {
                 let here = Count { open: here.open + 1, strangers: here.strangers + 1 };
                 counts.by_address.insert(address, here);
@@ -118,7 +152,8 @@ impl Gate {
         Err(full)
     }
 
-    pub(crate) fn connections(&self) -> Connections {
+    /// How many there are and were refused.
+    pub fn connections(&self) -> Connections {
         let refused = self.refused.each_ref().map(|refused| refused.load(Ordering::Relaxed));
         let Count { open, strangers } = self.lock().all;
         Connections { open, strangers, refused }
@@ -138,6 +173,7 @@ impl Pass {
             if let Some(here) = counts.by_address.get_mut(&self.address) {
                 here.strangers -= 1;
             }
+            self.gate.fewer.notify_one();
         }
     }
 }
@@ -161,6 +197,13 @@ pub(crate) fn neighbourhood(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
         address @ IpAddr::V4(_) => address,
+    }
+}
+
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback(),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback() || ip.is_unspecified(),
     }
 }
 
@@ -212,16 +255,44 @@ mod tests {
     #[test]
     fn nobody_alone_keeps_strangers_out() {
         let gate = Arc::new(Gate::default());
-        let limits = Limits { connections: usize::MAX, per_address: usize::MAX };
+        let limits = Limits::NONE;
         let address = |last: u8| IpAddr::from([192, 0, 2, last]);
-        let first: Vec<_> =
-            (0..STRANGERS_PER_ADDRESS).map(|_| gate.enter(address(1), limits).unwrap()).collect();
-        assert_eq!(gate.enter(address(1), limits).unwrap_err(), Full::Strangers);
+        let first: Vec<_> = (0..STRANGERS / 2).map(|_| gate.enter(address(1), limits).unwrap()).collect();
+        assert_eq!(gate.enter(address(1), limits).unwrap_err(), Full::Address);
         let second: Vec<_> = std::iter::from_fn(|| gate.enter(address(2), limits).ok()).collect();
         assert_eq!(first.len() + second.len(), STRANGERS);
         assert_eq!(gate.enter(address(3), limits).unwrap_err(), Full::Strangers);
         // Who has been let in is none.
         first[0].let_in();
         assert!(gate.enter(address(3), limits).is_ok());
+    }
+
+    #[test]
+    fn a_proxy_in_front_may_bring_everybody() {
+        for proxy in ["127.0.0.1", "::1", "::ffff:10.1.2.3", "fd00::1"] {
+            let gate = Arc::new(Gate::new(4));
+            let enter = || gate.enter(proxy.parse().unwrap(), Limits::NONE);
+            let _passes: Vec<_> = (0..4).map(|_| enter().unwrap()).collect();
+            assert_eq!(enter().unwrap_err(), Full::Strangers, "{proxy}");
+        }
+    }
+
+    #[tokio::test]
+    async fn there_is_room_again_when_one_is_let_in_or_goes() {
+        let gate = Arc::new(Gate::new(1));
+        for let_in in [true, false] {
+            let pass = enter(&gate, "192.0.2.1").unwrap();
+            let waiting = tokio::spawn({
+                let gate = Arc::clone(&gate);
+                async move { gate.room().await }
+            });
+            tokio::task::yield_now().await;
+            assert!(!waiting.is_finished());
+            if let_in {
+                pass.let_in();
+            }
+            drop(pass);
+            waiting.await.unwrap();
+        }
     }
 }

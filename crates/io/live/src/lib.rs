@@ -23,7 +23,7 @@ mod testbed;
 
 pub use config::Config;
 pub use desk::{Desk, Refused, Visit};
-pub use gate::{Connections, Full, Limits};
+pub use gate::{Connections, Full, Gate, Limits, Pass};
 pub use stay::{Following, Playing, Publishing};
 
 /// Both clocks, for the pure machines.

@@ -53,3 +53,26 @@ async fn a_server_over_its_limits_takes_nobody_more_and_keeps_whom_it_has() {
     let mut again = server.connect(&resume).await.unwrap();
     answers_pings(&mut again).await;
 }
+
+#[tokio::test]
+async fn strangers_for_whom_no_place_becomes_free_are_told_so() {
+    let server = Server::start_with(|config| config.limits.connections = 2).await;
+    let mut ann = server.join("ann").await;
+    until(&mut ann, as_join).await;
+    // Given: as many as there may be, who say nothing. Whoever has joined is none of them.
+    let mut idle = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        idle.push(stream);
+    }
+    let (status, head, body) = server.get("/healthz").await;
+    assert_eq!((status, body.as_str()), (503, "too many connections that were not let in\n"));
+    assert!(head.contains("retry-after: 10"), "{head}");
+    answers_pings(&mut ann).await;
+    drop(idle);
+    tokio::time::timeout(PATIENCE, async { while server.get("/healthz").await.0 != 200 {} }).await.unwrap();
+    let page = server.api.metrics();
+    let line = "\nmillrace_http_connections_refused_total{reason=\"strangers\"} 1\n";
+    assert!(page.contains(line), "{page}");
+}
