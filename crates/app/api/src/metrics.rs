@@ -100,6 +100,7 @@ pub(crate) fn page(shared: &Shared) -> String {
     page.family("millrace_tcp_refused_total", Kind::Counter, help);
     page.sample(&[], shared.engine.lobby_refused());
     media(shared, &mut page);
+    as_livekit(shared, &mut page);
     if let Some(turn) = shared.turn.get() {
         relayed(&turn.stats(), &mut page);
     }
@@ -212,6 +213,54 @@ fn media(shared: &Shared, page: &mut Exposition) {
     for (worker, counters) in workers.iter().enumerate() {
         for (reason, value) in counters.drops.by_reason() {
             page.sample(&[("worker", &worker), ("reason", &reason)], value);
+        }
+    }
+}
+
+/// A number of a worker's router by its direction, with another label where it has one.
+type Directed = (&'static str, Option<(&'static str, &'static str)>, fn(&sfu::Counters) -> u64);
+
+/// What LiveKit's server counts too, under its names, for dashboards that know those.
+fn as_livekit(shared: &Shared, page: &mut Exposition) {
+    let (rooms, participants) = shared.directory.census();
+    for (name, value) in [
+        ("livekit_room_total", rooms),
+        ("livekit_participant_total", participants),
+        ("livekit_track_published_total", shared.directory.tracks()),
+        ("livekit_track_subscribed_total", shared.directory.subscriptions()),
+    ] {
+        page.family(name, Kind::Gauge, "As LiveKit's server has it.").sample(&[], value as u64);
+    }
+    let (initial, again) = (("transmission", "initial"), ("transmission", "retransmit"));
+    let families: [(_, &[Directed]); 3] = [
+        (
+            "livekit_packet_total",
+            &[
+                ("incoming", Some(initial), |c| c.traffic.rtp_in),
+                ("outgoing", Some(initial), |c| c.traffic.rtp_out),
+                ("outgoing", Some(again), |c| c.repair.resent),
+            ],
+        ),
+        (
+            "livekit_nack_total",
+            &[("incoming", None, |c| c.repair.nacks_in), ("outgoing", None, |c| c.repair.nacks_out)],
+        ),
+        (
+            "livekit_pli_total",
+            &[
+                ("incoming", None, |c| c.repair.key_frames_in),
+                ("outgoing", None, |c| c.repair.key_frames_out),
+            ],
+        ),
+    ];
+    let workers = shared.engine.router_counters();
+    for (name, readings) in families {
+        page.family(name, Kind::Counter, "As LiveKit's server has it.");
+        for (direction, transmission, read) in readings {
+            let mut labels: Vec<(&str, &dyn std::fmt::Display)> = vec![("direction", direction)];
+            labels
+                .extend(transmission.iter().map(|(label, value)| (*label, value as &dyn std::fmt::Display)));
+            page.sample(&labels, workers.iter().map(read).sum());
         }
     }
 }

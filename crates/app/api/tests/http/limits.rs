@@ -73,6 +73,9 @@ async fn strangers_for_whom_no_place_becomes_free_are_told_so() {
     drop(idle);
     tokio::time::timeout(PATIENCE, async { while server.get("/healthz").await.0 != 200 {} }).await.unwrap();
     let page = server.api.metrics();
-    let line = "\nmillrace_http_connections_refused_total{reason=\"strangers\"} 1\n";
-    assert!(page.contains(line), "{page}");
+    for line in
+        ["millrace_http_connections_refused_total{reason=\"strangers\"} 1", "livekit_participant_total 1"]
+    {
+        assert!(page.contains(&format!("\n{line}\n")), "{page}");
+    }
 }
