@@ -22,11 +22,18 @@ pub(crate) struct Cli {
 impl Cli {
     /// Reads command line and environment; ends the process where they are wrong, or ask for help.
     pub(crate) fn read() -> Self {
-        let matches = config::with_flags(Self::command(), true).get_matches();
+        // As livekit-server has it, a variable that is empty is not given: files for containers list them so.
+        let is_empty = |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|text| text.is_empty());
+        let command = Self::command().mut_args(|arg| match arg.get_env() {
+            Some(name) if is_empty(name) => arg.env(None::<&str>),
+            _ => arg,
+        });
+        let matches = config::with_flags(command, true).get_matches();
         let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         // What is not text is no value of ours.
         let texts = std::env::vars_os()
-            .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
+            .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)))
+            .filter(|(_, text)| !text.is_empty());
         (cli.options.overrides, cli.options.unknown_variables) = config::given_outside(&matches, texts);
         cli
     }

@@ -186,9 +186,10 @@ fn announce(settings: &Settings, addresses: &[SocketAddr], has_tls: bool, serves
     } else {
         *address
     };
+    let key = if settings.dev_key { "   key devkey   secret secret" } else { "" };
     let mut page = format!(
         "\n  Millrace is running. Open this in two windows and meet:\n\n      {scheme}://{shown}\n\n  \
-         LiveKit SDKs: {ws}://{shown}   key devkey   secret secret\n"
+         LiveKit SDKs: {ws}://{shown}{key}\n"
     );
     let ports = settings.live.as_ref().filter(|_| serves_streams).map(|live| (live.rtmp, live.http));
     if let Some((Some(rtmp), Some(http))) = ports {

@@ -33,6 +33,8 @@ pub(crate) fn create_join_token(wanted: &JoinToken, settings: &Settings) -> anyh
     let grant = VideoGrant {
         recorder: wanted.recorder,
         hidden: wanted.recorder,
+        can_publish: wanted.recorder.then_some(false),
+        can_publish_data: wanted.recorder.then_some(false),
         ..VideoGrant::to_join(&wanted.room)
     };
     let claims = Claims {

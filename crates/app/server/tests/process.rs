@@ -117,6 +117,8 @@ fn a_wrong_configuration_is_one_clear_error() {
     for (body, part) in [
         ("prot: 1\n", "line 1: unknown key \"prot\"; did you mean \"port\"?"),
         ("keys: {a: b}\nrtc: {udp_port: nine}\n", "rtc.udp_port"),
+        ("keys: {a: b}\nrtc: {node_ip: here}\n", "rtc.node_ip: invalid IP address syntax at line 2"),
+        ("keys: {a: b\n", "not YAML: "),
         ("{}", "no API keys"),
     ] {
         let output = run(&["check-config", "--config-body", body]);
@@ -440,4 +442,34 @@ fn a_live_load_that_cannot_run_says_what_to_change_in_one_line_and_an_interrupte
     let report = interrupted(&[&common[..], &["--rtmp", "2"]].concat());
     assert_eq!(report["playing"], 2, "{report}");
     drop(server);
+}
+
+/// As `livekit-server create-join-token --recorder` has it.
+#[test]
+fn a_recorder_hears_and_sees_and_says_nothing() {
+    use base64::Engine as _;
+    let output = run(&["create-join-token", "--dev", "--room", "r", "--identity", "eye", "--recorder"]);
+    let token = text(&output.stdout);
+    let claims =
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+    let claims = text(&claims);
+    for part in ["\"recorder\":true", "\"hidden\":true", "\"canPublish\":false", "\"canPublishData\":false"] {
+        assert!(claims.contains(part), "{claims}");
+    }
+}
+
+/// Files for containers list variables that nobody has set.
+#[test]
+fn an_empty_variable_is_none() {
+    let with_empty = |arguments: &[&str]| {
+        let mut command = millrace();
+        let names =
+            ["LIVEKIT_CONFIG", "LIVEKIT_KEYS", "NODE_IP", "UDP_PORT", "LIVEKIT_RTC_TCP_PORT", "REDIS_HOST"];
+        command.envs(names.map(|name| (name, ""))).args(arguments).output().unwrap()
+    };
+    let output = with_empty(&["--dev", "check-config"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "the configuration is valid\n");
+    let output = with_empty(&["--config", "/nowhere/millrace.yaml"]);
+    assert!(text(&output.stderr).contains("/nowhere/millrace.yaml"), "{}", text(&output.stderr));
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use net::{Interface, Listener, Poller, Receiver, Socket};
-use peer::Certificate;
+use peer::{Carrier, Certificate};
 use sfu::Router;
 
 use crate::bell::Bell;
@@ -85,8 +85,18 @@ pub fn start(config: &Config, certificate: &Certificate) -> Result<Handle, Start
         }
         None => None,
     };
-    tracing::info!(workers = count, candidates = ?remotes.first().map(|r| &r.candidates), "media engine started");
+    let told = remotes.first().map(|remote| addresses_of(&remote.candidates)).unwrap_or_default();
+    tracing::info!(workers = count, told, "media engine started");
     Ok(Handle::new(remotes, certificate.fingerprint(), threads, door, config.spread_above))
+}
+
+/// What clients are told of a worker, for whoever reads the log.
+fn addresses_of(candidates: &[peer::Candidate]) -> String {
+    let one = |candidate: &peer::Candidate| match candidate.carrier {
+        Carrier::Udp => format!("udp {}", candidate.addr),
+        Carrier::Tcp => format!("tcp {}", candidate.addr),
+    };
+    candidates.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 type Ends = (Vec<Option<LaneOut>>, Vec<Option<LaneIn>>);

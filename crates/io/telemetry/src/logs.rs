@@ -20,6 +20,18 @@ pub enum Level {
     Trace,
 }
 
+impl From<Level> for LevelFilter {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Error => Self::ERROR,
+            Level::Warn => Self::WARN,
+            Level::Info => Self::INFO,
+            Level::Debug => Self::DEBUG,
+            Level::Trace => Self::TRACE,
+        }
+    }
+}
+
 impl FromStr for Level {
     type Err = String;
 
@@ -40,6 +52,8 @@ impl FromStr for Level {
 pub struct Config {
     /// For our own crates; those of others are kept one level quieter, and never below warnings.
     pub level: Level,
+    /// For the libraries below media transports, as LiveKit's `pion_level` is for its own.
+    pub transport: Option<Level>,
     /// One JSON object a line.
     pub json: bool,
     /// Directives in the syntax of `RUST_LOG`, which then decide alone.
@@ -55,20 +69,26 @@ const OURS: [&str; 21] = [
     "relay", "room", "rtmp", "sdp", "sfu", "signal", "srtp", "turn", "turn_net",
 ];
 
+/// The libraries of ICE, DTLS and SCTP.
+const TRANSPORT: [&str; 3] = ["is", "dimpl", "sctp_proto"];
+
 impl Config {
     fn filter(&self) -> Result<EnvFilter, String> {
         if let Some(directives) = &self.directives {
             return EnvFilter::builder().parse(directives).map_err(|e| format!("log directives: {e}"));
         }
-        let level = match self.level {
-            Level::Error => LevelFilter::ERROR,
-            Level::Warn => LevelFilter::WARN,
-            Level::Info => LevelFilter::INFO,
-            Level::Debug => LevelFilter::DEBUG,
-            Level::Trace => LevelFilter::TRACE,
+        let level = LevelFilter::from(self.level);
+        let mut directives = OTHERS.min(level).to_string();
+        let mut add = |names: &[&str], level: LevelFilter| {
+            for name in names {
+                directives += &format!(",{name}={level}");
+            }
         };
-        let ours = OURS.iter().map(|name| format!("{name}={level}")).collect::<Vec<_>>().join(",");
-        EnvFilter::builder().parse(format!("{},{ours}", OTHERS.min(level))).map_err(|e| e.to_string())
+        add(&OURS, level);
+        if let Some(level) = self.transport {
+            add(&TRANSPORT, level.into());
+        }
+        EnvFilter::builder().parse(directives).map_err(|e| e.to_string())
     }
 }
 
@@ -126,6 +146,9 @@ mod tests {
         assert!(filter.contains("engine=debug") && filter.contains("warn"), "{filter}");
         let filter = Config { level: Level::Error, ..Config::default() }.filter().unwrap().to_string();
         assert!(!filter.contains("warn"), "{filter}");
+        let filter =
+            Config { transport: Some(Level::Trace), ..Config::default() }.filter().unwrap().to_string();
+        assert!(filter.contains("dimpl=trace") && filter.contains("engine=info"), "{filter}");
     }
 
     #[test]

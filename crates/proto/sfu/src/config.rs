@@ -12,6 +12,10 @@ pub struct Config {
     pub cache_time: Duration,
     /// Bytes one encoding's cache may hold.
     pub cache_bytes: usize,
+    /// Packets of a picture that one encoding's cache may hold.
+    pub cache_video_packets: usize,
+    /// The same for sound.
+    pub cache_audio_packets: usize,
     /// Least time between two key frame requests for a track's lowest encoding.
     pub key_frame_interval_low: Duration,
     /// The same for the second of three encodings.
@@ -42,6 +46,8 @@ impl Default for Config {
             equalise: true,
             cache_time: Duration::from_millis(1000),
             cache_bytes: 2 << 20,
+            cache_video_packets: usize::MAX,
+            cache_audio_packets: usize::MAX,
             key_frame_interval_low: Duration::from_millis(500),
             key_frame_interval_mid: Duration::from_millis(1000),
             key_frame_interval_high: Duration::from_millis(1000),

@@ -219,6 +219,10 @@ impl Producer {
     }
 
     fn resize(&mut self, count: usize, config: &Config) {
+        let packets = match self.track.kind {
+            Kind::Video => config.cache_video_packets,
+            Kind::Audio => config.cache_audio_packets,
+        };
         self.encodings.truncate(count);
         for n in self.encodings.len()..count {
             let interval = match n {
@@ -227,7 +231,7 @@ impl Producer {
                 _ => config.key_frame_interval_mid,
             };
             self.encodings.push(Encoding {
-                ring: Ring::new(config.cache_time, config.cache_bytes),
+                ring: Ring::new(config.cache_time, config.cache_bytes, packets),
                 mapping: None,
                 keys: KeyFrames::new(interval),
                 arriving: false,

@@ -19,6 +19,9 @@ const MAX_PACKET: usize = 1500;
 /// Slots of a fresh index.
 const FIRST_INDEX: usize = 64;
 
+/// Packets that a ring has room for at least: more than arrive in one batch, which are forwarded from here.
+const MIN_PACKETS: usize = 128;
+
 /// Marks an unused place in the index.
 const NOWHERE: u64 = u64::MAX;
 
@@ -46,11 +49,13 @@ pub(crate) struct Ring {
     index: Vec<Place>,
     keep: Duration,
     max_bytes: usize,
+    max_packets: usize,
 }
 
 impl Ring {
-    /// A ring that keeps packets for `keep`, and fewer where they would take more than `max_bytes`.
-    pub(crate) fn new(keep: Duration, max_bytes: usize) -> Self {
+    /// A ring that keeps packets for `keep`, and fewer where they would take more than `max_bytes` or be more than
+    /// `max_packets`.
+    pub(crate) fn new(keep: Duration, max_bytes: usize, max_packets: usize) -> Self {
         let max_bytes = max_bytes.max(FIRST_ARENA).next_power_of_two();
         Self {
             arena: Vec::new(),
@@ -60,6 +65,7 @@ impl Ring {
             index: vec![NOWHERE; FIRST_INDEX],
             keep,
             max_bytes,
+            max_packets: max_packets.max(MIN_PACKETS),
         }
     }
 
@@ -130,8 +136,11 @@ impl Ring {
         }
     }
 
+    /// Leaves room for one more in time and number.
     fn expire(&mut self, now: Instant) {
-        while self.slots.front().is_some_and(|s| now.saturating_duration_since(s.meta.at) > self.keep) {
+        while self.slots.front().is_some_and(|s| now.saturating_duration_since(s.meta.at) > self.keep)
+            || self.slots.len() >= self.max_packets
+        {
             self.evict();
         }
     }
@@ -202,7 +211,7 @@ mod tests {
     #[test]
     fn packets_are_found_by_place_and_by_number_until_their_time_is_over() {
         let t0 = Instant::now();
-        let mut ring = Ring::new(Duration::from_millis(100), 1 << 20);
+        let mut ring = Ring::new(Duration::from_millis(100), 1 << 20, usize::MAX);
         let a = ring.insert(meta(t0, 0, 10), b"ten").unwrap();
         let c = ring.insert(meta(t0, 50, 12), b"twelve").unwrap();
         let b = ring.insert(meta(t0, 60, 11), b"eleven").unwrap();
@@ -217,7 +226,7 @@ mod tests {
     #[test]
     fn it_grows_to_its_bytes_and_no_further_and_never_gives_wrong_ones() {
         let t0 = Instant::now();
-        let mut ring = Ring::new(Duration::from_secs(3600), 64 << 10);
+        let mut ring = Ring::new(Duration::from_secs(3600), 64 << 10, usize::MAX);
         for seq in 0..5000u64 {
             let len = 100 + (seq * 7919 % 1200) as usize;
             let place = ring.insert(meta(t0, seq, seq), &vec![seq as u8; len]).unwrap();
@@ -237,9 +246,19 @@ mod tests {
     }
 
     #[test]
+    fn packets_are_bounded_in_number() {
+        let t0 = Instant::now();
+        let mut ring = Ring::new(Duration::from_secs(3600), 1 << 20, 300);
+        for seq in 0..1000 {
+            ring.insert(meta(t0, seq, seq), b"packet").unwrap();
+        }
+        assert_eq!((ring.slots.len(), ring.find(699), ring.find(700)), (300, None, Some(700)));
+    }
+
+    #[test]
     fn what_is_longer_than_a_packet_is_refused() {
         let t0 = Instant::now();
-        let mut ring = Ring::new(Duration::from_millis(100), 1 << 20);
+        let mut ring = Ring::new(Duration::from_millis(100), 1 << 20, usize::MAX);
         assert!(ring.insert(meta(t0, 0, 2), &[0; 2000]).is_none());
     }
 }

@@ -32,7 +32,11 @@ const CODECS: [Kind; 9] =
     [Kind::Vp8, Kind::H264, Kind::Vp9, Kind::Av1, Kind::H265, Kind::Opus, Kind::Red, Kind::Pcmu, Kind::Pcma];
 
 pub(super) fn settings(file: File, options: &Options, mut warnings: Vec<String>) -> anyhow::Result<Settings> {
-    let keys = api_keys(&file, options)?;
+    let mut keys = api_keys(&file, options)?;
+    let dev_key = options.dev && keys.is_empty();
+    if dev_key {
+        keys.insert("devkey", "secret").context("keys")?;
+    }
     if keys.is_empty() {
         bail!("there are no API keys: add `keys`, make one with `millrace generate-keys`, or use --dev");
     }
@@ -46,6 +50,7 @@ pub(super) fn settings(file: File, options: &Options, mut warnings: Vec<String>)
     let tls = certificate(&file, options, &bind)?;
     Ok(Settings {
         dev: options.dev,
+        dev_key,
         port: file.port.unwrap_or(HTTP_PORT),
         turn: turn(&file.turn, options, tls.as_ref())?,
         live: live(file.live.as_ref(), options, &keys, tls.is_some())?,
@@ -80,18 +85,26 @@ fn api_keys(file: &File, options: &Options) -> anyhow::Result<ApiKeys> {
             add(key, secret)?;
         }
     }
-    for line in options.keys.iter().flat_map(|keys| keys.lines()).filter(|line| !line.trim().is_empty()) {
-        let (key, secret) =
-            line.split_once(':').context("--keys: write \"key: secret\", one a line (LIVEKIT_KEYS)")?;
-        add(key.trim(), secret.trim())?;
-    }
-    if options.dev && keys.is_empty() {
-        keys.insert("devkey", "secret").context("keys")?;
+    for (key, Text(secret)) in &given_keys(options.keys.as_deref().unwrap_or_default())? {
+        add(key, secret)?;
     }
     Ok(keys)
 }
 
-fn key_file(path: &Path) -> anyhow::Result<std::collections::BTreeMap<String, Text>> {
+/// A YAML map, which lines of `key: secret` are, also without the space.
+fn given_keys(text: &str) -> anyhow::Result<BTreeMap<String, Text>> {
+    if let Ok(keys) = serde_saphyr::from_str(text) {
+        return Ok(keys);
+    }
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    let key = |line: &str| {
+        let (key, secret) = line.split_once(':')?;
+        Some((key.trim().to_owned(), Text(secret.trim().to_owned())))
+    };
+    lines.map(|line| key(line).context("--keys: write \"key: secret\", one a line (LIVEKIT_KEYS)")).collect()
+}
+
+fn key_file(path: &Path) -> anyhow::Result<BTreeMap<String, Text>> {
     let shown = path.display();
     let about = || format!("key_file {shown}");
     let mode = std::fs::metadata(path).with_context(about)?.permissions().mode();
@@ -143,8 +156,10 @@ fn logs(file: &File, options: &Options) -> anyhow::Result<telemetry::Config> {
         None if options.dev => telemetry::Level::Debug,
         None => telemetry::Level::Info,
     };
+    let transport = file.logging.pion_level.as_ref().map(|name| name.parse().map_err(anyhow::Error::msg));
+    let transport = transport.transpose().context("logging.pion_level")?;
     let directives = std::env::var("MILLRACE_LOG").ok().filter(|directives| !directives.is_empty());
-    Ok(telemetry::Config { level, json: file.logging.json, directives })
+    Ok(telemetry::Config { level, transport, json: file.logging.json, directives })
 }
 
 fn engine(file: &File, options: &Options) -> anyhow::Result<engine::Config> {
@@ -160,7 +175,13 @@ fn engine(file: &File, options: &Options) -> anyhow::Result<engine::Config> {
     let defaults = sfu::Config::default();
     let throttle = &file.rtc.pli_throttle;
     let span = |value: Option<file::Span>, default| value.map_or(default, |span| span.0);
+    // 0 is what it is if nothing is written.
+    let packets = |size: Option<usize>, default| {
+        size.or(file.rtc.packet_buffer_size).filter(|size| *size > 0).unwrap_or(default)
+    };
     let router = sfu::Config {
+        cache_video_packets: packets(file.rtc.packet_buffer_size_video, defaults.cache_video_packets),
+        cache_audio_packets: packets(file.rtc.packet_buffer_size_audio, defaults.cache_audio_packets),
         adapt: file.rtc.congestion_control.enabled.unwrap_or(defaults.adapt),
         key_frame_interval_low: span(throttle.low_quality, defaults.key_frame_interval_low),
         key_frame_interval_mid: span(throttle.mid_quality, defaults.key_frame_interval_mid),

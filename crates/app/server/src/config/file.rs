@@ -40,6 +40,7 @@ pub(super) struct File {
 #[serde(default)]
 pub(super) struct Logging {
     pub(super) level: Option<String>,
+    pub(super) pion_level: Option<String>,
     pub(super) json: bool,
 }
 
@@ -69,6 +70,10 @@ pub(super) struct Rtc {
     pub(super) enable_loopback_candidate: bool,
     pub(super) interfaces: Choice,
     pub(super) ips: Choice,
+    /// The older name of the next two.
+    pub(super) packet_buffer_size: Option<usize>,
+    pub(super) packet_buffer_size_video: Option<usize>,
+    pub(super) packet_buffer_size_audio: Option<usize>,
     pub(super) congestion_control: CongestionControl,
     pub(super) pli_throttle: PliThrottle,
 }

@@ -29,6 +29,8 @@ pub(crate) use turn::Turn;
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) dev: bool,
+    /// The one key is that of `--dev`, which is no secret.
+    pub(crate) dev_key: bool,
     pub(crate) bind: Vec<IpAddr>,
     pub(crate) port: u16,
     pub(crate) tls: Option<tls::Source>,
@@ -83,13 +85,13 @@ impl Settings {
     /// Reads the file that `options` name and puts flags and environment over it.
     pub(crate) fn load(options: &Options) -> anyhow::Result<Self> {
         let (text, place) = match (&options.config_body, &options.config) {
-            (Some(body), _) => (body.clone(), "--config-body".to_owned()),
+            (Some(body), _) => (body.clone(), "--config-body, LIVEKIT_CONFIG".to_owned()),
             (None, Some(path)) => {
                 let text = std::fs::read_to_string(path)
                     .with_context(|| format!("cannot read the configuration {}", path.display()))?;
                 (text, path.display().to_string())
             }
-            (None, None) => (String::new(), "defaults".to_owned()),
+            (None, None) => (String::new(), "flags and environment".to_owned()),
         };
         Self::from_text(&text, options).with_context(|| format!("configuration ({place})"))
     }
@@ -123,7 +125,8 @@ impl Settings {
     }
 
     fn from_text(text: &str, options: &Options) -> anyhow::Result<Self> {
-        let findings = strict::inspect(text).map_err(|e| anyhow::anyhow!("not YAML: {e}"))?;
+        let explain = |error: &serde_saphyr::Error| strict::explain(text, error);
+        let findings = strict::inspect(text).map_err(|e| anyhow::anyhow!("not YAML: {}", explain(&e)))?;
         let mut warnings: Vec<String> =
             findings.idle.iter().map(|key| format!("{key} is accepted and does nothing yet")).collect();
         let unknown: Vec<String> = findings.unknown.iter().map(ToString::to_string).collect();
@@ -136,7 +139,7 @@ impl Settings {
             file::File::default()
         } else {
             serde_saphyr::from_str::<Option<file::File>>(text)
-                .map_err(|e| anyhow::anyhow!("{e}"))?
+                .map_err(|e| anyhow::anyhow!("{}", explain(&e)))?
                 .unwrap_or_default()
         };
         let (file, idle) = flags::apply(file, &options.overrides)?;

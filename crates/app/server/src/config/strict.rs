@@ -47,6 +47,38 @@ pub(crate) fn inspect(text: &str) -> Result<Findings, serde_saphyr::Error> {
     Ok(findings)
 }
 
+/// What a reader of `text` found wrong, in one line, with the key that it stands at. The text itself is not shown: what is
+/// around the place may be secret.
+pub(crate) fn explain(text: &str, error: &serde_saphyr::Error) -> String {
+    let error = error.without_snippet();
+    let key = error.location().and_then(|place| {
+        let root: Node = serde_saphyr::from_str(text).ok()?;
+        key_at(&root, "", (place.line(), place.column()))
+    });
+    key.map_or_else(|| error.to_string(), |(_, path)| format!("{path}: {error}"))
+}
+
+/// The last key that begins at `place` or before, and where.
+fn key_at(node: &Node, parent: &str, place: (u64, u64)) -> Option<((u64, u64), String)> {
+    match node {
+        Node::Scalar { .. } => None,
+        Node::List(items) => items.iter().filter_map(|item| key_at(item, parent, place)).max(),
+        Node::Map(entries) => {
+            let found = entries.iter().filter_map(|(key, value)| {
+                let at = (key.referenced.line(), key.referenced.column());
+                let path = join(parent, &key.value);
+                let inside = key_at(value, &path, place);
+                (at <= place).then_some((at, path)).max(inside)
+            });
+            found.max()
+        }
+    }
+}
+
+fn join(parent: &str, key: &str) -> String {
+    if parent.is_empty() { key.to_owned() } else { format!("{parent}.{key}") }
+}
+
 fn walk(node: &Node, parent: &str, findings: &mut Findings) {
     match node {
         Node::Scalar { .. } => {}
@@ -54,8 +86,7 @@ fn walk(node: &Node, parent: &str, findings: &mut Findings) {
         Node::List(items) => items.iter().for_each(|item| walk(item, parent, findings)),
         Node::Map(entries) => {
             for (key, value) in entries {
-                let path =
-                    if parent.is_empty() { key.value.clone() } else { format!("{parent}.{}", key.value) };
+                let path = join(parent, &key.value);
                 match status(&path) {
                     Some(Status::Works) => walk(value, &path, findings),
                     Some(Status::Free) => {}
@@ -259,6 +290,25 @@ mod tests {
         assert!(
             idle("sip:\n  enabled: false\nrtc:\n  use_mdns: false\n  strict_acks: no\nredis:\n").is_empty()
         );
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_in_a_line_with_its_key_and_without_what_stands_around_it() {
+        let told = |text: &str| {
+            #[derive(Debug, Deserialize)]
+            struct File {
+                #[expect(dead_code, reason = "only its type counts")]
+                rtc: std::collections::BTreeMap<String, u16>,
+            }
+            explain(text, &serde_saphyr::from_str::<File>(text).unwrap_err())
+        };
+        let wrong = told("keys:\n  name: hidden\nrtc:\n  udp_port: 1\n  tcp_port: many\nport: 1\n");
+        assert!(wrong.starts_with("rtc.tcp_port: ") && wrong.contains("line 5"), "{wrong}");
+        let broken = told("keys: {name: hidden\nrtc: 1");
+        assert!(broken.contains("line "), "{broken}");
+        for text in [wrong, broken] {
+            assert!(text.lines().count() == 1 && !text.contains("hidden"), "{text}");
+        }
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn every_example_line_is_valid_when_its_comment_sign_is_taken_away() {
 #[test]
 fn dev_needs_no_file() {
     let settings = Settings::from_text("", &Options { dev: true, ..Options::default() }).unwrap();
-    assert!(settings.api.keys.get("devkey").is_some() && settings.api.guests);
+    assert!(settings.dev_key && settings.api.keys.get("devkey").is_some() && settings.api.guests);
     assert_eq!(settings.engine.ports, engine::Ports::Shared(7882));
     assert_eq!(settings.engine.tcp, Some(engine::TcpPort { port: 7881, required: false }));
     assert!(settings.bind.iter().all(|ip| ip.is_loopback()));
@@ -114,6 +114,29 @@ fn media_over_tcp_is_a_wish_unless_it_is_written_and_may_be_all_there_is() {
 }
 
 #[test]
+fn keys_are_given_as_livekits_server_takes_them() {
+    let keys = |text: &str| {
+        let options = Options { keys: Some(text.into()), ..Options::default() };
+        Settings::from_text("", &options).map(|settings| {
+            let keys = &settings.api.keys;
+            keys.names()
+                .map(|name| format!("{name} {}", keys.get(name).unwrap().is_short()))
+                .collect::<Vec<_>>()
+        })
+    };
+    let long = "0123456789012345678901234567890123";
+    for text in [
+        format!("a: {long}\nb: short"),
+        format!("a:{long}\n\n b:short\n"),
+        format!("{{a: {long}, b: short}}"),
+        format!("a: \"{long}\"\nb: 'short'"),
+    ] {
+        assert_eq!(keys(&text).unwrap(), ["a false", "b true"], "{text}");
+    }
+    assert!(format!("{:#}", keys("secret").unwrap_err()).contains("LIVEKIT_KEYS"));
+}
+
+#[test]
 fn flags_win_over_the_file() {
     let options = Options {
         udp_port: Some("4000-4003".into()),
@@ -129,6 +152,7 @@ fn flags_win_over_the_file() {
     assert_eq!(settings.engine.node_ips, options.node_ip.into_iter().collect::<Vec<_>>());
     assert_eq!(settings.bind, options.bind);
     assert_eq!(settings.api.keys.names().collect::<Vec<_>>(), ["a", "c"]);
+    assert!(!settings.dev_key);
     assert_eq!(settings.warnings.len(), 2, "short secrets are said: {:?}", settings.warnings);
 }
 
@@ -136,7 +160,7 @@ fn flags_win_over_the_file() {
 fn what_is_wrong_is_named() {
     for (text, part) in [
         ("prot: 1\n", "did you mean \"port\""),
-        ("port: 70000\n", "70000"),
+        ("port: 70000\n", "port: invalid u16 at line 1"),
         ("bind_addresses: [nowhere]\n", "\"nowhere\" is not an IP address"),
         ("rtc: {udp_port: 9-1}\n", "9 to 1 is not a range"),
         ("rtc: {udp_port: x}\n", "\"x\" is not a port"),
@@ -227,7 +251,7 @@ fn the_keys_of_livekits_example_are_taken_and_those_without_effect_named() {
     let rooms = &settings.api.rooms;
     assert_eq!((rooms.rules.max_metadata, rooms.rules.remote_unmute), (usize::MAX, true));
     assert!(!rooms.auto_create && settings.api.webhooks.is_some());
-    for key in ["redis", "rtc.packet_buffer_size", "node_selector"] {
+    for key in ["redis", "node_selector"] {
         assert!(settings.warnings.iter().any(|w| w.starts_with(&format!("{key} "))), "{key}");
     }
 }
@@ -240,6 +264,7 @@ fn limits_throttles_and_switches_reach_who_uses_them() {
         video: {codec_regression_threshold: 0}\n\
         enable_data_tracks: false\nenable_participant_data_blob: false\n\
         rtc: {advertise_internal_ip: true, external_ip_only: true, skip_external_ip_validation: true, \
+        packet_buffer_size: 700, packet_buffer_size_audio: 300, \
         pli_throttle: {low_quality: 1s, mid_quality: 2s, high_quality: 300ms}}\n";
     let settings = load(&format!("{text}{KEYS}")).unwrap();
     assert_eq!(settings.warnings, [""; 0]);
@@ -259,4 +284,5 @@ fn limits_throttles_and_switches_reach_who_uses_them() {
     let millis =
         [router.key_frame_interval_low, router.key_frame_interval_mid, router.key_frame_interval_high];
     assert_eq!(millis.map(|span| span.as_millis()), [1000, 2000, 300]);
+    assert_eq!((router.cache_video_packets, router.cache_audio_packets), (700, 300));
 }

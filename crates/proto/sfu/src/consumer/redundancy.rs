@@ -73,7 +73,7 @@ mod tests {
 
     /// A ring with packets of these numbers, timestamps and payloads.
     fn ring(packets: &[(u64, u32, &[u8])]) -> Ring {
-        let mut ring = Ring::new(Duration::from_secs(1), 1 << 16);
+        let mut ring = Ring::new(Duration::from_secs(1), 1 << 16, usize::MAX);
         for (seq, timestamp, payload) in packets {
             let mut meta = Meta::for_test(Instant::now());
             (meta.seq, meta.timestamp) = (*seq, *timestamp);
