@@ -14,6 +14,9 @@ use crate::queue;
 /// How many who have gone a room remembers: what still comes from one of them comes at once.
 const GONE: usize = 64;
 
+/// A session and the way to its socket; somebody may be without one.
+type Socket = Option<(SessionId, queue::Sender)>;
+
 /// Somebody who has left one room and has not come to the other. If they never do, their connections end.
 #[derive(Debug)]
 pub(crate) struct Passage {
@@ -35,10 +38,7 @@ impl Passage {
 
     /// Arrives in the room with this serial, which hears of their media from now on. `None`: a media worker is too far
     /// behind to be told so.
-    pub(crate) fn arrive(
-        mut self,
-        serial: u32,
-    ) -> Option<(Box<Migrant>, Option<(SessionId, queue::Sender)>)> {
+    pub(crate) fn arrive(mut self, serial: u32) -> Option<(Box<Migrant>, Socket)> {
         let ids: Vec<u64> = self.migrant.as_ref()?.media_ids().collect();
         self.engine.adopt(serial, ids).ok()?;
         Some((self.migrant.take()?, self.session.zip(self.queue.take())))

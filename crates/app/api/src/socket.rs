@@ -169,10 +169,10 @@ impl Drop for Session {
         self.shared.sessions.send_modify(|n| *n = n.saturating_sub(1));
         let message = ToRoom::Closed { session: self.id };
         let room = self.queue.room();
-        if let Err(mpsc::error::TrySendError::Full(message)) = room.try_send(message) {
-            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                runtime.spawn(async move { room.send(message).await });
-            }
+        if let Err(mpsc::error::TrySendError::Full(message)) = room.try_send(message)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(async move { room.send(message).await });
         }
     }
 }
