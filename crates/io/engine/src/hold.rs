@@ -5,12 +5,9 @@
 //! RFC 3550 section 5.1, which SRTP leaves readable) or for a time that grows with the load: longer runs
 //! make the same traffic cheaper to send. Below it they wait for no longer than the last forwarding took, and
 //! [`LEAST`] at most: in a room so large that one packet for everybody takes a millisecond, the rest of its frame is
-//! there by then, and going along it costs a quarter; in a small one that time is nothing. What waits for longer than
-//! any hold waits because there is too much, and [`Hold::shed`] says what is to be given up. Knows nothing of tracks.
+//! there by then, and going along it costs a quarter; in a small one that time is nothing. Knows nothing of tracks.
 
 use std::time::{Duration, Instant};
-
-use sfu::Shed;
 
 use crate::config::Egress;
 
@@ -20,14 +17,6 @@ const WINDOW: Duration = Duration::from_millis(100);
 const FULL_AT: u32 = 900;
 /// Longest hold below the threshold: what forwarding may add to the delay of a packet there.
 const LEAST: Duration = Duration::from_millis(1);
-/// What has waited for so long before anybody was sent it says that there is too much to carry: video is given up. A key
-/// frame for as many as a core can serve takes 100 ms, and a room that all enter at once some more; when video comes
-/// back it does with key frames, so it is not given up lightly.
-const LATE: Duration = Duration::from_millis(400);
-/// So late, it is too much even without video.
-const TOO_LATE: Duration = Duration::from_millis(800);
-/// Nothing is given up any more once what waits has come within this time.
-const IN_TIME: Duration = Duration::from_millis(20);
 /// Streams watched at once, a power of two; two that share a place only hold each other less.
 const STREAMS: usize = 1024;
 
@@ -51,29 +40,15 @@ pub(crate) struct Hold {
     streams: Box<[Stream]>,
     round: u64,
     open: usize,
-    /// When the first came of what waits for the next forwarding.
     since: Option<Instant>,
-    /// When the forwarding began that is under way.
-    began: Option<Instant>,
     /// How long the last forwarding took.
     took: Duration,
-    shed: Shed,
 }
 
 impl Hold {
     pub(crate) fn new(config: Egress, now: Instant) -> Self {
         let streams = vec![Stream::default(); STREAMS].into_boxed_slice();
-        Self {
-            config,
-            load: Load::new(now),
-            streams,
-            round: 1,
-            open: 0,
-            since: None,
-            began: None,
-            took: Duration::ZERO,
-            shed: Shed::Nothing,
-        }
+        Self { config, load: Load::new(now), streams, round: 1, open: 0, since: None, took: Duration::ZERO }
     }
 
     pub(crate) fn configure(&mut self, config: Egress) {
@@ -122,7 +97,7 @@ impl Hold {
         self.since.get_or_insert(now);
     }
 
-    /// Whether to forward now, or to go on with it.
+    /// Whether to forward now.
     pub(crate) fn due(&self, now: Instant) -> bool {
         match self.deadline() {
             Some(deadline) => self.open == 0 || now >= deadline,
@@ -132,45 +107,15 @@ impl Hold {
 
     /// When to forward at the latest, if anything waits.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.began.or(self.since.map(|since| since + self.hold()))
+        self.since.map(|since| since + self.hold())
     }
 
-    /// Forwarding begins, or goes on after an interruption: what waits is being sent, and what comes from now on is for
-    /// the next time. A frame whose end was lost holds nothing any more.
-    pub(crate) fn forwarding(&mut self, now: Instant) {
-        if self.began.is_some() {
-            return;
-        }
-        if self.waited(now) < IN_TIME {
-            self.shed = Shed::Nothing;
-        }
-        self.began = Some(now);
+    /// Everything that waited has been forwarded. A frame whose end was lost holds nothing any more.
+    pub(crate) fn forwarded(&mut self, took: Duration) {
+        self.took = took;
         self.since = None;
         self.open = 0;
         self.round += 1;
-    }
-
-    /// Everything that waited when forwarding began has been sent.
-    pub(crate) fn forwarded(&mut self, now: Instant) {
-        self.took = self.began.take().map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
-    }
-
-    /// What is to be given up of what comes now, so that the rest arrives in time.
-    pub(crate) fn shed(&mut self, now: Instant) -> Shed {
-        let waited = self.waited(now);
-        let least = if waited > TOO_LATE {
-            Shed::Media
-        } else if waited > LATE {
-            Shed::Video
-        } else {
-            Shed::Nothing
-        };
-        self.shed = self.shed.max(least);
-        self.shed
-    }
-
-    fn waited(&self, now: Instant) -> Duration {
-        self.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     fn hold(&self) -> Duration {
@@ -228,17 +173,11 @@ mod tests {
         hold
     }
 
-    /// Forwards all that waits, which takes so long.
-    fn forward(hold: &mut Hold, now: Instant, takes: Duration) {
-        hold.forwarding(now);
-        hold.forwarded(now + takes);
-    }
-
     /// Shows the hold that `ssrc` is video.
     fn watch(hold: &mut Hold, now: Instant, ssrc: u32) {
         hold.arrived(now, &rtp(ssrc, 0, false));
         hold.arrived(now, &rtp(ssrc, 0, true));
-        forward(hold, now, Duration::ZERO);
+        hold.forwarded(Duration::ZERO);
     }
 
     #[test]
@@ -264,7 +203,7 @@ mod tests {
         // When: the marker comes, Then: it goes.
         hold.arrived(now, &rtp(1, 90, true));
         assert!(hold.due(now));
-        forward(&mut hold, now, Duration::ZERO);
+        hold.forwarded(Duration::ZERO);
         assert!(!hold.due(now) && hold.deadline().is_none());
     }
 
@@ -280,7 +219,7 @@ mod tests {
         assert!(!hold.due(now));
         // Half way between the threshold and the full hold.
         assert_eq!(hold.deadline(), Some(now + Duration::from_micros(2500)));
-        forward(&mut hold, now, Duration::ZERO);
+        hold.forwarded(Duration::ZERO);
         hold.arrived(now, &rtp(1, 99, true));
         assert!(hold.due(now), "the frame of stream 2 is not waited for again");
     }
@@ -292,7 +231,7 @@ mod tests {
         for n in 0..5 {
             hold.arrived(now, &rtp(7, n * 960, false));
             assert!(hold.due(now));
-            forward(&mut hold, now, Duration::ZERO);
+            hold.forwarded(Duration::ZERO);
         }
         hold.arrived(now, &[0x80, 200, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0]);
         hold.arrived(now, &[0x16; 40]);
@@ -305,57 +244,15 @@ mod tests {
         let now = Instant::now();
         let mut hold = at_load(100, now);
         watch(&mut hold, now, 1);
-        forward(&mut hold, now, Duration::from_micros(400));
+        hold.forwarded(Duration::from_micros(400));
         hold.arrived(now, &rtp(1, 90, false));
         assert!(!hold.due(now));
         assert_eq!(hold.deadline(), Some(now + Duration::from_micros(400)));
         hold.arrived(now, &rtp(1, 90, true));
         assert!(hold.due(now));
-        forward(&mut hold, now, Duration::from_secs(1));
+        hold.forwarded(Duration::from_secs(1));
         hold.arrived(now, &rtp(1, 99, false));
         assert_eq!(hold.deadline(), Some(now + LEAST));
-    }
-
-    #[test]
-    fn what_waits_too_long_says_what_is_given_up_until_all_is_in_time_again() {
-        let start = Instant::now();
-        let at = |ms| start + Duration::from_millis(ms);
-        let mut hold = at_load(1000, start);
-        hold.arrived(start, &rtp(7, 0, false));
-        assert_eq!(hold.shed(at(400)), Shed::Nothing);
-        // A forwarding that takes long lets what comes meanwhile wait.
-        hold.forwarding(at(400));
-        assert_eq!(hold.shed(at(1000)), Shed::Nothing, "nothing has come yet");
-        hold.arrived(at(1000), &rtp(7, 960, false));
-        assert_eq!([1400, 1401, 1800].map(|ms| hold.shed(at(ms))), [Shed::Nothing, Shed::Video, Shed::Video]);
-        assert_eq!([1801, 1802].map(|ms| hold.shed(at(ms))), [Shed::Media; 2]);
-        hold.forwarded(at(1802));
-        // The next one takes all of it, and what comes meanwhile is still given up.
-        hold.forwarding(at(1802));
-        hold.forwarded(at(1810));
-        hold.arrived(at(1811), &rtp(7, 1920, false));
-        assert_eq!(hold.shed(at(1831)), Shed::Media);
-        forward(&mut hold, at(1831), Duration::ZERO);
-        assert_eq!(hold.shed(at(1832)), Shed::Media, "that had come 20 ms before");
-        hold.arrived(at(1840), &rtp(7, 2880, false));
-        forward(&mut hold, at(1859), Duration::ZERO);
-        assert_eq!(hold.shed(at(1860)), Shed::Nothing);
-    }
-
-    #[test]
-    fn a_forwarding_that_was_interrupted_goes_on_at_once_and_waits_for_no_frame() {
-        let now = Instant::now();
-        let mut hold = at_load(900, now);
-        watch(&mut hold, now, 1);
-        hold.arrived(now, &rtp(1, 90, true));
-        hold.forwarding(now);
-        // The beginning of a frame comes before all of the last one has left.
-        hold.arrived(now, &rtp(1, 180, false));
-        assert!(hold.due(now) && hold.deadline() == Some(now));
-        hold.forwarding(now + LEAST);
-        hold.forwarded(now + 2 * LEAST);
-        assert!(!hold.due(now + 2 * LEAST), "that frame has a time of its own");
-        assert_eq!(hold.deadline(), Some(now + Duration::from_millis(5)));
     }
 
     #[test]

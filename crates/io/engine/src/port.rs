@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use net::{Message, Outcome, Sender, Socket};
 use peer::{Carrier, Path};
-use sfu::Run;
+use sfu::{Run, Shed};
 
 /// Where a port is, from inside and from outside.
 #[derive(Debug, Clone, Copy)]
@@ -29,8 +29,8 @@ pub(crate) struct Port {
     pub(crate) blocked: bool,
     /// There was more than one batch could take.
     pub(crate) more: bool,
-    /// Datagrams come faster than they are taken: the kernel's buffer is more than half full.
-    pub(crate) behind: bool,
+    /// Datagrams come faster than they are taken, and this is to be given up of them.
+    pub(crate) shed: Shed,
     /// Datagrams that had found no room in it when it was last asked.
     overflow: u32,
 }
@@ -73,7 +73,7 @@ impl Port {
             done: 0,
             blocked: false,
             more: false,
-            behind: false,
+            shed: Shed::Nothing,
             overflow: 0,
         }
     }
@@ -88,12 +88,13 @@ impl Port {
         self.sender.max_segments()
     }
 
-    /// Asks the kernel how full its buffer is; datagrams that it has dropped since the last time.
+    /// Asks the kernel how full its buffer is; datagrams that it has dropped since the last time. From half full on
+    /// video is given up, from three quarters on sound, before the kernel drops checks and feedback with the rest; until
+    /// nearly all is taken.
     pub(crate) fn gauge(&mut self) -> u64 {
         // Before Linux 4.12 nobody knows.
         let queue = self.socket.receive_queue().unwrap_or_default();
-        self.behind =
-            if self.behind { queue.waiting > queue.room / 8 } else { queue.waiting > queue.room / 2 };
+        self.shed = shed(self.shed, queue.waiting, queue.room);
         let before = std::mem::replace(&mut self.overflow, queue.dropped);
         queue.dropped.wrapping_sub(before).into()
     }
@@ -109,6 +110,18 @@ impl Port {
         });
         self.sender.send(&self.socket, messages)
     }
+}
+
+/// What is given up where `waiting` of `room` bytes are in the kernel's buffer, and `shed` was until now.
+fn shed(shed: Shed, waiting: u32, room: u32) -> Shed {
+    let least = if waiting > room / 4 * 3 {
+        Shed::Media
+    } else if waiting > room / 2 {
+        Shed::Video
+    } else {
+        Shed::Nothing
+    };
+    if waiting > room / 8 { shed.max(least) } else { Shed::Nothing }
 }
 
 #[cfg(test)]
@@ -143,17 +156,30 @@ mod tests {
     fn a_port_that_is_not_emptied_is_behind_until_it_nearly_is() {
         let options = Options { reuse_port: false, buffer: 20_000, gro: false };
         let mut port = Port::new(Socket::bind(([127, 0, 0, 1], 0).into(), options).unwrap(), true, None);
-        assert_eq!((port.gauge(), port.behind), (0, false));
+        assert_eq!((port.gauge(), port.shed), (0, Shed::Nothing));
         let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         for _ in 0..200 {
             sender.send_to(&[0; 1000], port.socket.local_addr()).unwrap();
         }
         let dropped = port.gauge();
-        assert!(dropped > 0 && port.behind, "{dropped}");
+        assert!(dropped > 0 && port.shed == Shed::Media, "{dropped}");
         assert_eq!(port.gauge(), 0);
         let mut receiver = net::Receiver::new(64, false);
         while receiver.receive(&port.socket).unwrap() {}
-        assert_eq!((port.gauge(), port.behind), (0, false));
+        assert_eq!((port.gauge(), port.shed), (0, Shed::Nothing));
+    }
+
+    #[test]
+    fn video_is_given_up_before_sound_and_both_until_nearly_all_is_taken() {
+        let waiting = [400, 401, 600, 601, 500, 101, 100, 500, 90];
+        let mut now = Shed::Nothing;
+        let seen = waiting.map(|waiting| {
+            now = shed(now, waiting, 800);
+            now
+        });
+        use Shed::{Media, Nothing, Video};
+        assert_eq!(seen, [Nothing, Video, Video, Media, Media, Media, Nothing, Video, Nothing]);
+        assert_eq!(shed(Nothing, 0, 0), Nothing, "a kernel that does not say");
     }
 
     #[test]

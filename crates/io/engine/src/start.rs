@@ -27,7 +27,7 @@ use crate::ports;
 use crate::rooms::Rooms;
 use crate::stats::{Published, WorkerStats};
 use crate::streams::Streams;
-use crate::worker::{BELL, RECEIVE_BATCH, STREAMS, Worker, time};
+use crate::worker::{BELL, RECEIVE_BATCH, STREAMS, Worker, now};
 
 /// Workers an engine may have; each is a thread with a lane to every other one.
 const MAX_WORKERS: usize = 64;
@@ -151,7 +151,7 @@ fn routers(config: &Config, certificate: &Certificate, index: u8) -> Box<dyn Fn(
     Box::new(move || {
         // Sequence numbers and tie-breaks must differ between runs; nothing of it is a secret.
         let seed = RandomState::new().hash_one(index);
-        Router::new(time(), config.clone(), certificate.clone(), index, seed)
+        Router::new(now(), config.clone(), certificate.clone(), index, seed)
     })
 }
 
@@ -172,7 +172,7 @@ fn worker(
     let streams = Streams::new().map_err(io_error("epoll"))?;
     poller.add(streams.poller(), STREAMS).map_err(io_error("epoll"))?;
     let runs = ports.iter().any(|port| port.socket.gro());
-    let now = time().mono;
+    let now = now().mono;
     Ok(Worker {
         router: routers(),
         routers,

@@ -34,8 +34,6 @@ const COMMANDS: usize = 128;
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
 /// After a panic, before the next turn: one that comes back each time is not to fill the log.
 const AFTER_PANIC: Duration = Duration::from_millis(100);
-/// How long a forwarding goes on before what has come meanwhile is taken: well within what the kernel's buffer holds.
-const MEANWHILE: Duration = Duration::from_millis(5);
 /// How soon to try again to give a parcel to a worker whose ring is full.
 const RING_RETRY: Duration = Duration::from_micros(500);
 
@@ -68,8 +66,8 @@ pub(crate) struct Worker {
     pub(crate) housekeeping: Instant,
 }
 
-/// Both clocks, read once a turn and between the parts of a long forwarding.
-pub(crate) fn time() -> Time {
+/// Both clocks, read once a turn.
+pub(crate) fn now() -> Time {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time { mono: Instant::now(), unix }
 }
@@ -83,13 +81,13 @@ impl Worker {
                 if failed {
                     self.begin_afresh();
                 }
-                self.turn(time());
+                self.turn(now());
                 self.sleep();
             }));
             failed = turn.is_err();
         }
         // What was sent before the end still counts, goodbyes above all.
-        let now = time();
+        let now = now();
         self.mailbox.take(&mut self.inbox);
         let all = self.inbox.len();
         self.commands(now, all);
@@ -119,7 +117,16 @@ impl Worker {
         // 1. What could not leave: nothing is put behind it.
         self.flush(now);
         // 2. What has arrived, from the network and from other workers.
-        self.take(now);
+        for index in 0..self.ports.len() {
+            self.receive(now, index);
+        }
+        // What cannot all be carried is carried without video, or even without sound.
+        let shed = self.ports.iter().map(|port| port.shed).max().unwrap_or_default();
+        self.stats.overloads += u64::from(self.stats.behind == 0 && shed > Shed::Nothing);
+        self.stats.behind = shed as u64;
+        self.router.shed(shed);
+        self.streams(now);
+        self.parcels(now);
         // 3. What is due.
         if self.router.poll_timeout().is_some_and(|due| due <= now.mono) {
             self.router.handle_timeout(now);
@@ -128,7 +135,9 @@ impl Worker {
         self.mailbox.take(&mut self.inbox);
         self.commands(now, COMMANDS);
         // What all of this has led to.
-        let now = if self.hold.due(now.mono) { self.forward(now) } else { now };
+        if self.hold.due(now.mono) {
+            self.forward(now);
+        }
         self.resume();
         self.transmit(now);
         self.tell();
@@ -161,20 +170,6 @@ impl Worker {
         }
     }
 
-    /// Takes what has arrived. What cannot all be carried is carried without video, or even without sound.
-    fn take(&mut self, now: Time) {
-        let full = self.ports.iter().any(|port| port.behind);
-        let shed = self.hold.shed(now.mono).max(if full { Shed::Video } else { Shed::Nothing });
-        self.stats.overloads += u64::from(self.stats.behind == 0 && shed > Shed::Nothing);
-        self.stats.behind = shed as u64;
-        self.router.shed(shed);
-        for index in 0..self.ports.len() {
-            self.receive(now, index);
-        }
-        self.streams(now);
-        self.parcels(now);
-    }
-
     fn receive(&mut self, now: Time, index: usize) {
         let Self { ports, receiver, router, crossing, hold, stats, .. } = self;
         let Some(port) = ports.get_mut(index) else { return };
@@ -184,7 +179,7 @@ impl Worker {
             return;
         };
         port.more = more;
-        if more || port.behind {
+        if more || port.shed > Shed::Nothing {
             stats.receive_overflow += port.gauge();
         }
         let local = port.local();
@@ -294,36 +289,25 @@ impl Worker {
         }
     }
 
-    /// Forwards the media that has arrived, as far as the sockets take it. What time it is then.
-    ///
-    /// For a large room that takes longer than the kernel's buffer may last: what comes meanwhile is taken in between,
-    /// for the next time. Nothing that subscribers say, no check and no sound is lost because a picture is long.
-    fn forward(&mut self, mut now: Time) -> Time {
+    /// Forwards the media that has arrived, as far as the sockets take it.
+    fn forward(&mut self, now: Time) {
         if self.outgoing.blocked() {
-            return now;
+            return;
         }
-        let mut taken = now.mono;
-        self.hold.forwarding(taken);
+        let began = Instant::now();
         while self.router.fan_out(now, &mut self.outgoing.outbox) {
             if !self.flush(now) {
-                return now;
-            }
-            now = time();
-            if now.since(taken) >= MEANWHILE {
-                taken = now.mono;
-                self.take(now);
+                return;
             }
         }
-        now = time();
         self.flush(now);
-        self.hold.forwarded(now.mono);
+        self.hold.forwarded(began.elapsed());
         while let Some((worker, link)) = self.router.poll_link() {
             self.crossing.link(worker, link, &mut self.stats);
         }
         while let Some((worker, batch)) = self.router.poll_link_packets() {
             self.crossing.packets(worker, batch, &mut self.stats);
         }
-        now
     }
 
     /// Sends everything that is not forwarded media.
