@@ -54,6 +54,29 @@ pub struct CodecParams {
     pub fmtp: String,
 }
 
+/// What a subscriber is sent of packet trailers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Trailers {
+    /// It does not read them.
+    #[default]
+    None,
+    /// Nobody knows whether it reads them: those behind pictures whose decoders pass over them.
+    Harmless,
+    /// It reads them.
+    All,
+}
+
+impl Trailers {
+    /// Whether those behind pictures of this codec go along.
+    pub fn keeps(self, codec: codec::Kind) -> bool {
+        match self {
+            Self::None => false,
+            Self::Harmless => matches!(codec, codec::Kind::Vp8 | codec::Kind::H264),
+            Self::All => true,
+        }
+    }
+}
+
 /// What a router gives up of publishers' media when there is more than it can carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Shed {
@@ -122,8 +145,8 @@ pub struct ConsumerParams {
     pub extensions: ExtensionIds,
     /// Bounds that all of the track's packets tell the subscriber's buffer, in place of the publisher's.
     pub playout_delay: Option<PlayoutDelay>,
-    /// The subscriber reads what stands behind pictures ([`codec::trailer`]); for others it is taken off.
-    pub trailers: bool,
+    /// Behind which pictures that goes along which stands there ([`codec::trailer`]); behind others it is taken off.
+    pub trailers: Trailers,
     /// What is wanted at first.
     pub wish: Wish,
 }

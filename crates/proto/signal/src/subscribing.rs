@@ -141,7 +141,7 @@ impl Conference {
             codecs: codecs.iter().map(Chosen::params).collect(),
             extensions,
             playout_delay: self.playout_delay(),
-            trailers: self.keeps_trailers(sid, codecs),
+            trailers: self.trailers_for(sid),
             wish,
         };
         let track = line.track.clone();
@@ -151,14 +151,17 @@ impl Conference {
         self.tell_quality_of_publisher(sid, &track);
     }
 
-    /// Whether what stands behind pictures goes along: to who says that they read it. livekit-client does not say so over
-    /// two connections; there it stays where decoders pass over it.
-    fn keeps_trailers(&self, sid: &ParticipantSid, codecs: &[Chosen]) -> bool {
+    /// What stands behind pictures goes to who says that they read it. livekit-client does not say so over two connections.
+    fn trailers_for(&self, sid: &ParticipantSid) -> sfu::Trailers {
         let capability = i32::from(proto::client_info::Capability::CapPacketTrailer);
         let says = |p: &room::Participant| p.who.client.capabilities.contains(&capability);
-        let harmless = |c: &Chosen| matches!(c.kind, codec::Kind::Vp8 | codec::Kind::H264);
-        self.room.participant(sid).is_some_and(says)
-            || self.sessions.get(sid).is_some_and(|s| s.mode == Mode::Dual) && codecs.iter().all(harmless)
+        if self.room.participant(sid).is_some_and(says) {
+            sfu::Trailers::All
+        } else if self.sessions.get(sid).is_some_and(|s| s.mode == Mode::Dual) {
+            sfu::Trailers::Harmless
+        } else {
+            sfu::Trailers::None
+        }
     }
 
     /// What every subscriber's buffer is told.

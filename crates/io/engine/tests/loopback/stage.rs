@@ -196,7 +196,7 @@ impl Stage {
             codecs: vec![vp8()],
             extensions: ExtensionIds { mid: Some(4), ..ExtensionIds::default() },
             playout_delay: None,
-            trailers: false,
+            trailers: sfu::Trailers::None,
             wish: Wish { paused: false, max_spatial: 2, max_temporal: 7, priority: 0 },
         };
         self.engine.send(Command::AddConsumer { peer, consumer, producer, params }).unwrap();

@@ -88,7 +88,7 @@ impl Stage {
                 codecs: vec![vp8(120)],
                 extensions: IDS,
                 playout_delay: None,
-                trailers: false,
+                trailers: sfu::Trailers::None,
                 wish: Wish { paused: false, max_spatial: 7, max_temporal: 7, priority: 0 },
             };
             let consumer = ConsumerId(id_on(0, n as u64));

@@ -72,7 +72,7 @@ impl Route {
         let mut writer = Writer::new(buf, &fields, if what.blank { self.form } else { self.form_for(meta) })?;
         let transport_seq = self.write_elements(&mut writer, what, meta, packet);
         let mut payload = content.payload();
-        let unread = meta.trailer.filter(|_| !self.trailers && !what.blank);
+        let unread = meta.trailer.filter(|_| !target.keeps_trailers && !what.blank);
         if what.blank {
             payload = &[];
         } else if let Redundancy::Make { inner } = target.red {

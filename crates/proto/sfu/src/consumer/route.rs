@@ -4,7 +4,7 @@ use codec::Kind as Codec;
 use rtp::ext::PlayoutDelay;
 use rtp::{Form, Mid, Pt, Ssrc, Writer};
 
-use crate::api::{CodecParams, ConsumerParams, ExtensionIds};
+use crate::api::{CodecParams, ConsumerParams, ExtensionIds, Trailers};
 use crate::consumer::redundancy::REPEATS;
 
 /// How packets of one of the publisher's codecs go to the subscriber.
@@ -16,6 +16,8 @@ pub(crate) struct Target {
     pub(crate) nack: bool,
     /// What becomes of redundant audio (RFC 2198).
     pub(crate) red: Redundancy,
+    /// What stands behind pictures goes along.
+    pub(crate) keeps_trailers: bool,
 }
 
 /// What becomes of a packet's redundant audio.
@@ -49,8 +51,7 @@ pub(crate) struct Route {
     pub(crate) form: Form,
     /// Told in every packet, in place of what the publisher says.
     pub(crate) playout_delay: Option<[u8; 3]>,
-    /// What stands behind pictures goes along.
-    pub(crate) trailers: bool,
+    trailers: Trailers,
     codecs: Vec<CodecParams>,
     /// By index of the publisher's codec.
     targets: Vec<Option<Target>>,
@@ -85,7 +86,7 @@ impl Route {
 
     /// Finds the subscriber's payload type for each of the publisher's codecs.
     pub(crate) fn match_codecs(&mut self, publisher: &[CodecParams]) {
-        let target = |theirs| target_for(theirs, publisher, &self.codecs);
+        let target = |theirs| target_for(theirs, publisher, &self.codecs, self.trailers);
         self.targets = publisher.iter().map(target).collect();
     }
 
@@ -109,11 +110,17 @@ impl Route {
     }
 }
 
-fn target_for(theirs: &CodecParams, all_theirs: &[CodecParams], ours: &[CodecParams]) -> Option<Target> {
+fn target_for(
+    theirs: &CodecParams,
+    all_theirs: &[CodecParams],
+    ours: &[CodecParams],
+    trailers: Trailers,
+) -> Option<Target> {
     let best = ours.iter().filter(|c| c.codec == theirs.codec);
     // Of equals, the one that the subscriber likes best, which stands first.
     let best = best.rev().max_by_key(|c| likeness(theirs, c)).filter(|c| likeness(theirs, c) > 0);
-    let target = |c: &CodecParams, red| Target { pt: c.pt, rtx: c.rtx, nack: c.nack, red };
+    let keeps_trailers = trailers.keeps(theirs.codec);
+    let target = |c: &CodecParams, red| Target { pt: c.pt, rtx: c.rtx, nack: c.nack, red, keeps_trailers };
     if theirs.codec != Codec::Red {
         let plain = best?;
         let bare = theirs.codec == Codec::Opus && first(all_theirs, Codec::Red).is_none();
@@ -176,7 +183,7 @@ mod tests {
     }
 
     fn pt(theirs: &CodecParams, ours: &[CodecParams]) -> Option<u8> {
-        target_for(theirs, &[], ours).map(|t| t.pt.0)
+        target_for(theirs, &[], ours, Trailers::None).map(|t| t.pt.0)
     }
 
     #[test]
@@ -208,7 +215,8 @@ mod tests {
     fn redundant_audio_is_stripped_for_who_knows_it_not_and_renumbered_for_who_does() {
         let red = codec(Codec::Red, 63, "");
         let theirs = [red.clone(), codec(Codec::Opus, 111, "")];
-        let to = |ours: &[CodecParams]| target_for(&red, &theirs, ours).map(|t| (t.pt, t.red));
+        let to =
+            |ours: &[CodecParams]| target_for(&red, &theirs, ours, Trailers::None).map(|t| (t.pt, t.red));
         let opus = codec(Codec::Opus, 111, "");
         assert_eq!(to(std::slice::from_ref(&opus)), Some((Pt(111), Redundancy::Primary)));
         assert_eq!(to(&[opus, codec(Codec::Red, 64, "")]), Some((Pt(64), Redundancy::Keep)));
@@ -223,7 +231,7 @@ mod tests {
         let (red, opus, pcmu) =
             (codec(Codec::Red, 64, ""), codec(Codec::Opus, 96, ""), codec(Codec::Pcmu, 0, ""));
         let of = |theirs: &[CodecParams], ours: &[CodecParams]| {
-            target_for(&theirs[0], theirs, ours).map(|t| (t.pt, t.red, t.nack))
+            target_for(&theirs[0], theirs, ours, Trailers::None).map(|t| (t.pt, t.red, t.nack))
         };
         let theirs = codec(Codec::Opus, 111, "");
         let ours = [red.clone(), opus.clone(), pcmu.clone()];
@@ -242,8 +250,8 @@ mod tests {
         let never = |c: CodecParams| CodecParams { nack: false, ..c };
         let red = never(codec(Codec::Red, 63, ""));
         let theirs = [red.clone(), codec(Codec::Opus, 111, "")];
-        assert!(target_for(&red, &theirs, &theirs).unwrap().nack);
+        assert!(target_for(&red, &theirs, &theirs, Trailers::None).unwrap().nack);
         let silent = [red.clone(), never(codec(Codec::Opus, 111, ""))];
-        assert!(!target_for(&red, &theirs, &silent).unwrap().nack);
+        assert!(!target_for(&red, &theirs, &silent, Trailers::None).unwrap().nack);
     }
 }

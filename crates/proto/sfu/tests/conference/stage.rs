@@ -73,7 +73,7 @@ pub(crate) fn take_video(ssrc: u32, rtx: bool, max_spatial: u8) -> ConsumerParam
         codecs: vec![video_codec(120, rtx.then_some(121))],
         extensions: sfu::ExtensionIds { mid: Some(9), transport_cc: Some(8), ..IDS },
         playout_delay: None,
-        trailers: false,
+        trailers: sfu::Trailers::None,
         wish: wish(max_spatial),
     }
 }
@@ -86,7 +86,7 @@ pub(crate) fn take_audio(ssrc: u32) -> ConsumerParams {
         codecs: vec![audio_codec(109)],
         extensions: sfu::ExtensionIds { mid: Some(9), ..IDS },
         playout_delay: None,
-        trailers: false,
+        trailers: sfu::Trailers::None,
         wish: wish(0),
     }
 }
