@@ -95,6 +95,8 @@ pub(crate) struct Snapshot {
     pub(crate) delays: Delays,
     /// Those of sound, which are in `delays` too.
     pub(crate) audio_delays: Delays,
+    /// Datagrams that came and that the load's own sockets had no room for.
+    pub(crate) dropped: u64,
 }
 
 impl Snapshot {
@@ -108,6 +110,7 @@ impl Snapshot {
         self.stats.add(other.stats);
         self.delays.merge(&other.delays);
         self.audio_delays.merge(&other.audio_delays);
+        self.dropped += other.dropped;
     }
 }
 
@@ -361,6 +364,7 @@ impl Crowd {
         let mut snapshot = self.snapshot.clone();
         for member in self.members.values() {
             member.participant.account(now, &mut snapshot.stats);
+            snapshot.dropped += member.dropped();
         }
         snapshot
     }

@@ -126,6 +126,7 @@ impl Report {
         let ((promised, came), (promised_before, came_before)) = (voices(&b.heard), voices(&a.heard));
         put("audio_expected", json!(promised - promised_before), "");
         put("audio_lost", json!((promised - promised_before) - (came - came_before)), "");
+        put("dropped_by_load", json!(end.seen.dropped.saturating_sub(first.seen.dropped)), "");
         put("duplicates", json!(b.received.duplicates - a.received.duplicates), "");
         put("tracks", json!(b.received.tracks), "");
         put("tracks_silent", json!(b.received.silent), "");

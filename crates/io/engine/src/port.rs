@@ -4,10 +4,14 @@
 //! behind a 1:1 NAT.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
 
-use net::{Message, Outcome, Sender, Socket};
+use net::{Message, Outcome, Queue, Sender, Socket};
 use peer::{Carrier, Path};
 use sfu::{Run, Shed};
+
+/// For how long video is given up, and the kernel's buffer stays as full as that, before sound is too.
+const SOUND_AFTER: Duration = Duration::from_millis(250);
 
 /// Where a port is, from inside and from outside.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +35,8 @@ pub(crate) struct Port {
     pub(crate) more: bool,
     /// Datagrams come faster than they are taken, and this is to be given up of them.
     pub(crate) shed: Shed,
+    /// Since when.
+    shed_since: Option<Instant>,
     /// Datagrams that had found no room in it when it was last asked.
     overflow: u32,
 }
@@ -74,6 +80,7 @@ impl Port {
             blocked: false,
             more: false,
             shed: Shed::Nothing,
+            shed_since: None,
             overflow: 0,
         }
     }
@@ -88,13 +95,13 @@ impl Port {
         self.sender.max_segments()
     }
 
-    /// Asks the kernel how full its buffer is; datagrams that it has dropped since the last time. From half full on
-    /// video is given up, from three quarters on sound, before the kernel drops checks and feedback with the rest; until
-    /// nearly all is taken.
-    pub(crate) fn gauge(&mut self) -> u64 {
+    /// Asks the kernel how full its buffer is; datagrams that it has dropped since the last time.
+    pub(crate) fn gauge(&mut self, now: Instant) -> u64 {
         // Before Linux 4.12 nobody knows.
         let queue = self.socket.receive_queue().unwrap_or_default();
-        self.shed = shed(self.shed, queue.waiting, queue.room);
+        let shed_for = self.shed_since.map(|since| now.saturating_duration_since(since));
+        self.shed = shed(self.shed, shed_for.unwrap_or_default(), &queue);
+        self.shed_since = self.shed_since.or(Some(now)).filter(|_| self.shed > Shed::Nothing);
         let before = std::mem::replace(&mut self.overflow, queue.dropped);
         queue.dropped.wrapping_sub(before).into()
     }
@@ -112,16 +119,20 @@ impl Port {
     }
 }
 
-/// What is given up where `waiting` of `room` bytes are in the kernel's buffer, and `shed` was until now.
-fn shed(shed: Shed, waiting: u32, room: u32) -> Shed {
-    let least = if waiting > room / 4 * 3 {
+/// What is given up with this in the kernel's buffer, where `shed` was until now, for so long: from half full on video,
+/// until nearly all is taken. Sound too where that has not helped for [`SOUND_AFTER`], before the kernel drops checks and
+/// feedback with the rest: what came at once, or while this worker had no turn, is taken sooner without its video.
+fn shed(shed: Shed, shed_for: Duration, queue: &Queue) -> Shed {
+    let &Queue { waiting, room, .. } = queue;
+    if waiting <= room / 8 {
+        Shed::Nothing
+    } else if shed_for >= SOUND_AFTER && waiting > room / 4 * 3 {
         Shed::Media
     } else if waiting > room / 2 {
-        Shed::Video
+        shed.max(Shed::Video)
     } else {
-        Shed::Nothing
-    };
-    if waiting > room / 8 { shed.max(least) } else { Shed::Nothing }
+        shed
+    }
 }
 
 #[cfg(test)]
@@ -156,30 +167,48 @@ mod tests {
     fn a_port_that_is_not_emptied_is_behind_until_it_nearly_is() {
         let options = Options { reuse_port: false, buffer: 20_000, gro: false };
         let mut port = Port::new(Socket::bind(([127, 0, 0, 1], 0).into(), options).unwrap(), true, None);
-        assert_eq!((port.gauge(), port.shed), (0, Shed::Nothing));
+        let began = Instant::now();
+        assert_eq!((port.gauge(began), port.shed), (0, Shed::Nothing));
         let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         for _ in 0..200 {
             sender.send_to(&[0; 1000], port.socket.local_addr()).unwrap();
         }
-        let dropped = port.gauge();
-        assert!(dropped > 0 && port.shed == Shed::Media, "{dropped}");
-        assert_eq!(port.gauge(), 0);
+        let dropped = port.gauge(began);
+        assert!(dropped > 0 && port.shed == Shed::Video, "{dropped}");
+        let later = began + SOUND_AFTER;
+        assert_eq!((port.gauge(later), port.shed), (0, Shed::Media), "nothing was taken since");
         let mut receiver = net::Receiver::new(64, false);
         while receiver.receive(&port.socket).unwrap() {}
-        assert_eq!((port.gauge(), port.shed), (0, Shed::Nothing));
+        assert_eq!((port.gauge(later), port.shed), (0, Shed::Nothing));
+        for _ in 0..200 {
+            sender.send_to(&[0; 1000], port.socket.local_addr()).unwrap();
+        }
+        port.gauge(later + SOUND_AFTER);
+        assert_eq!(port.shed, Shed::Video, "each time begins with video");
     }
 
     #[test]
-    fn video_is_given_up_before_sound_and_both_until_nearly_all_is_taken() {
-        let waiting = [400, 401, 600, 601, 500, 101, 100, 500, 90];
-        let mut now = Shed::Nothing;
-        let seen = waiting.map(|waiting| {
-            now = shed(now, waiting, 800);
-            now
-        });
+    fn video_is_given_up_first_and_sound_where_that_does_not_suffice() {
         use Shed::{Media, Nothing, Video};
-        assert_eq!(seen, [Nothing, Video, Video, Media, Media, Media, Nothing, Video, Nothing]);
-        assert_eq!(shed(Nothing, 0, 0), Nothing, "a kernel that does not say");
+        let (soon, late) = (SOUND_AFTER / 2, SOUND_AFTER);
+        let steps = [
+            (Duration::ZERO, 400, Nothing),
+            (Duration::ZERO, 800, Video),
+            (soon, 800, Video),
+            (soon, 101, Video),
+            (late, 600, Video),
+            (late, 601, Media),
+            (late, 101, Media),
+            (late, 100, Nothing),
+            (Duration::ZERO, 401, Video),
+            (late, 90, Nothing),
+        ];
+        let mut now = Nothing;
+        for (shed_for, waiting, expected) in steps {
+            now = shed(now, shed_for, &Queue { waiting, room: 800, dropped: 0 });
+            assert_eq!(now, expected, "{waiting} after {shed_for:?}");
+        }
+        assert_eq!(shed(Nothing, late, &Queue::default()), Nothing, "a kernel that does not say");
     }
 
     #[test]

@@ -120,11 +120,6 @@ impl Worker {
         for index in 0..self.ports.len() {
             self.receive(now, index);
         }
-        // What cannot all be carried is carried without video, or even without sound.
-        let shed = self.ports.iter().map(|port| port.shed).max().unwrap_or_default();
-        self.stats.overloads += u64::from(self.stats.behind == 0 && shed > Shed::Nothing);
-        self.stats.behind = shed as u64;
-        self.router.shed(shed);
         self.streams(now);
         self.parcels(now);
         // 3. What is due.
@@ -145,7 +140,8 @@ impl Worker {
         if now.mono >= self.housekeeping {
             self.housekeeping = now.mono + HOUSEKEEPING;
             self.crossing.homes.expire(now.mono);
-            self.stats.receive_overflow += self.ports.iter_mut().map(Port::gauge).sum::<u64>();
+            self.stats.receive_overflow +=
+                self.ports.iter_mut().map(|port| port.gauge(now.mono)).sum::<u64>();
             self.rooms.sweep();
             self.streams.sweep(now.mono, |remote| self.router.owns_address(remote));
             self.published.publish_router(self.router.counters());
@@ -180,9 +176,14 @@ impl Worker {
         };
         port.more = more;
         if more || port.shed > Shed::Nothing {
-            stats.receive_overflow += port.gauge();
+            stats.receive_overflow += port.gauge(now.mono);
         }
         let local = port.local();
+        // What cannot all be carried is carried without video, or even without sound.
+        let shed = ports.iter().map(|port| port.shed).max().unwrap_or_default();
+        stats.overloads += u64::from(stats.behind == 0 && shed > Shed::Nothing);
+        stats.behind = shed as u64;
+        router.shed(shed);
         let mut any = false;
         for datagram in receiver.datagrams() {
             any = true;
