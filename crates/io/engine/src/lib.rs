@@ -11,6 +11,7 @@
 mod bell;
 mod config;
 mod crossing;
+mod doze;
 mod error;
 mod events;
 mod handle;

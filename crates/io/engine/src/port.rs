@@ -31,7 +31,7 @@ pub(crate) struct Port {
     pub(crate) done: usize,
     /// The kernel's buffer is full.
     pub(crate) blocked: bool,
-    /// There was more than one batch could take.
+    /// There is something to take: the poller said so, or it was more than one batch could take.
     pub(crate) more: bool,
     /// Datagrams come faster than they are taken, and this is to be given up of them.
     pub(crate) shed: Shed,

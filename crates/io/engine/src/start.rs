@@ -14,6 +14,7 @@ use sfu::Router;
 use crate::bell::Bell;
 use crate::config::Config;
 use crate::crossing::Crossing;
+use crate::doze::Doze;
 use crate::error::StartError;
 use crate::handle::{Handle, Remote};
 use crate::hold::Hold;
@@ -165,7 +166,7 @@ fn worker(
     published: Arc<Published>,
 ) -> Result<Worker, StartError> {
     let poller = Poller::new().map_err(io_error("epoll"))?;
-    poller.add(bell.event(), BELL).map_err(io_error("epoll"))?;
+    poller.add_bell(bell.event(), BELL).map_err(io_error("epoll"))?;
     for (token, port) in ports.iter().enumerate() {
         poller.add(&port.socket, token as u64).map_err(io_error("epoll"))?;
     }
@@ -183,6 +184,7 @@ fn worker(
         streams_ready: false,
         outgoing: Outgoing::new(),
         crossing,
+        doze: Doze::new(now),
         hold: Hold::new(config.egress, now),
         rooms: Rooms::new(Arc::clone(&bell)),
         mailbox,

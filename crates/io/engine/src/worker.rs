@@ -15,6 +15,7 @@ use sfu::{Command, Event, FailReason, PeerId, Router, Shed};
 
 use crate::bell::Bell;
 use crate::crossing::Crossing;
+use crate::doze::{self, Doze};
 use crate::hold::Hold;
 use crate::lane::{Parcel, Word};
 use crate::mailbox::{Mail, Mailbox};
@@ -55,6 +56,7 @@ pub(crate) struct Worker {
     pub(crate) receiver: Receiver,
     pub(crate) outgoing: Outgoing,
     pub(crate) crossing: Crossing,
+    pub(crate) doze: Doze,
     pub(crate) hold: Hold,
     pub(crate) rooms: Rooms,
     pub(crate) mailbox: Arc<Mailbox>,
@@ -118,7 +120,9 @@ impl Worker {
         self.flush(now);
         // 2. What has arrived, from the network and from other workers.
         for index in 0..self.ports.len() {
-            self.receive(now, index);
+            if self.ports.get(index).is_some_and(|port| port.more) {
+                self.receive(now, index);
+            }
         }
         self.streams(now);
         self.parcels(now);
@@ -220,6 +224,7 @@ impl Worker {
         for worker in 0..self.crossing.workers() {
             for _ in 0..PARCELS {
                 let Some(mut parcel) = self.crossing.take(worker, now.mono) else { break };
+                self.doze.came();
                 self.unpack(now, worker, &mut parcel);
                 self.crossing.give_back(worker, parcel);
             }
@@ -296,19 +301,30 @@ impl Worker {
             return;
         }
         let began = Instant::now();
-        while self.router.fan_out(now, &mut self.outgoing.outbox) {
+        loop {
+            let more = self.router.fan_out(now, &mut self.outgoing.outbox);
+            // Other workers begin with their share while this one sends its own.
+            self.hand_over();
             if !self.flush(now) {
                 return;
             }
+            if !more {
+                break;
+            }
         }
-        self.flush(now);
         self.hold.forwarded(began.elapsed());
+    }
+
+    /// Gives other workers what the router has for them.
+    fn hand_over(&mut self) {
         while let Some((worker, link)) = self.router.poll_link() {
             self.crossing.link(worker, link, &mut self.stats);
         }
         while let Some((worker, batch)) = self.router.poll_link_packets() {
             self.crossing.packets(worker, batch, &mut self.stats);
         }
+        // What finds no room is shipped before this worker sleeps.
+        self.crossing.ship();
     }
 
     /// Sends everything that is not forwarded media.
@@ -319,9 +335,7 @@ impl Worker {
                 break;
             }
         }
-        while let Some((worker, link)) = self.router.poll_link() {
-            self.crossing.link(worker, link, &mut self.stats);
-        }
+        self.hand_over();
     }
 
     /// Gives events to rooms. Of a room whose reader does not keep up, data stays with its peers.
@@ -366,8 +380,14 @@ impl Worker {
         if !self.inbox.is_empty() || self.streams.pending() || self.ports.iter().any(|port| port.more) {
             timeout = Duration::ZERO;
         }
+        let looks = self.doze.looks(before);
+        if looks {
+            timeout = timeout.min(doze::TICK);
+        }
         if !timeout.is_zero() {
-            self.bell.lie_down();
+            if !looks {
+                self.bell.lie_down();
+            }
             // A reader that caught up while this worker was awake has rung for nobody.
             if self.resume()
                 || !self.mailbox.is_empty()
@@ -379,16 +399,20 @@ impl Worker {
                 self.stats.holds += 1;
             }
         }
-        // A wait that fails is a turn without sleep, not an end.
-        let mut rang = false;
-        for ready in self.poller.wait(Some(timeout)).unwrap_or_default() {
-            rang |= ready.token == BELL;
-            self.streams_ready |= ready.token == STREAMS;
+        match self.poller.wait(Some(timeout)) {
+            Ok(all) => {
+                for ready in all {
+                    self.streams_ready |= ready.token == STREAMS;
+                    let port = usize::try_from(ready.token).ok().and_then(|token| self.ports.get_mut(token));
+                    if let Some(port) = port.filter(|_| ready.readable) {
+                        port.more = true;
+                    }
+                }
+            }
+            // A wait that fails is a turn without sleep, not an end.
+            Err(_) => self.ports.iter_mut().for_each(|port| port.more = true),
         }
         self.bell.get_up();
-        if rang {
-            self.bell.event().clear();
-        }
         self.hold.slept(before, Instant::now());
     }
 

@@ -52,7 +52,7 @@ pub struct Ready {
     pub writable: bool,
 }
 
-/// An epoll instance, level-triggered.
+/// An epoll instance, level-triggered but for bells.
 #[derive(Debug)]
 pub struct Poller {
     epoll: OwnedFd,
@@ -85,21 +85,26 @@ impl Poller {
 
     /// Waits for `fd` to become readable. The descriptor leaves the poller when it is closed.
     pub fn add(&self, fd: &impl AsFd, token: u64) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_ADD, fd, token, false)
+        self.control(libc::EPOLL_CTL_ADD, fd, token, libc::EPOLLIN)
+    }
+
+    /// Waits for notifications, each of which is told once: there is nothing to clear.
+    pub fn add_bell(&self, bell: &EventFd, token: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, bell, token, libc::EPOLLIN | libc::EPOLLET)
     }
 
     /// Waits for `fd` to become writable too, or no longer.
     pub fn want_write(&self, fd: &impl AsFd, token: u64, wanted: bool) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_MOD, fd, token, wanted)
+        let interest = if wanted { libc::EPOLLIN | libc::EPOLLOUT } else { libc::EPOLLIN };
+        self.control(libc::EPOLL_CTL_MOD, fd, token, interest)
     }
 
     /// Waits for `fd` no more, which stays open.
     pub fn remove(&self, fd: &impl AsFd) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_DEL, fd, 0, false)
+        self.control(libc::EPOLL_CTL_DEL, fd, 0, 0)
     }
 
-    fn control(&self, operation: i32, fd: &impl AsFd, token: u64, write: bool) -> io::Result<()> {
-        let interest = if write { libc::EPOLLIN | libc::EPOLLOUT } else { libc::EPOLLIN };
+    fn control(&self, operation: i32, fd: &impl AsFd, token: u64, interest: i32) -> io::Result<()> {
         let mut event = libc::epoll_event { events: interest as u32, u64: token };
         // SAFETY: both descriptors are open, and `event` lives through the call.
         check(unsafe {
@@ -189,6 +194,19 @@ mod tests {
         // Then: clearing once is enough.
         event.clear();
         assert_eq!(poller.wait(Some(Duration::ZERO)).unwrap(), &[]);
+    }
+
+    #[test]
+    fn a_bell_is_told_once_each_time_it_rings_and_needs_no_clearing() {
+        let mut poller = Poller::new().unwrap();
+        let bell = EventFd::new().unwrap();
+        poller.add_bell(&bell, 7).unwrap();
+        for _ in 0..3 {
+            bell.notify();
+            let ready = poller.wait(None).unwrap();
+            assert_eq!(ready, &[Ready { token: 7, readable: true, writable: false }]);
+            assert_eq!(poller.wait(Some(Duration::ZERO)).unwrap(), &[]);
+        }
     }
 
     #[test]
