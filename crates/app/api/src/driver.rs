@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 use crate::app::Shared;
 use crate::commands::Commands;
 use crate::directory::{AdminResult, Place, ToRoom};
-use crate::moving::{Gone, Passage, pass_on};
+use crate::moving::{Gone, Passage, Ways};
 use crate::{opening, queue};
 
 /// Media events taken in one turn, so that a busy engine cannot keep clients waiting.
@@ -44,6 +44,8 @@ pub(crate) struct Driver {
     leaving: Vec<(String, Box<Migrant>)>,
     /// Who has moved to other rooms.
     gone: Gone,
+    /// To the rooms they have gone to, and to those that what is here is forwarded to.
+    ways: Ways,
     /// Commands of the server API that wait for their answer, by ticket.
     asked: HashMap<u64, oneshot::Sender<AdminResult>>,
     last_ticket: u64,
@@ -82,6 +84,7 @@ pub(crate) fn start(
         commands: Commands::default(),
         leaving: Vec::new(),
         gone: Gone::default(),
+        ways: Ways::default(),
         asked: HashMap::new(),
         last_ticket: 0,
         wanted: asked.iter().flat_map(|asked| asked.agents.iter().cloned()).collect(),
@@ -140,14 +143,14 @@ impl Driver {
                 let resumed = join.request.resume.as_deref();
                 if let Some(to) = resumed.and_then(|sid| self.gone.participant(sid)) {
                     queue.redirect(to.clone());
-                    return pass_on(to, ToRoom::Join { join, queue });
+                    return self.ways.pass_on(to, ToRoom::Join { join, queue });
                 }
                 self.sessions.insert(join.session, Some(queue));
                 Input::Join(join)
             }
             ToRoom::Request { session, request } => {
                 if let Some(to) = self.gone.session(session) {
-                    return pass_on(to, ToRoom::Request { session, request });
+                    return self.ways.pass_on(to, ToRoom::Request { session, request });
                 }
                 if !matches!(self.sessions.get(&session), Some(Some(_))) {
                     return;
@@ -156,7 +159,7 @@ impl Driver {
             }
             ToRoom::Closed { session } => {
                 if let Some(to) = self.gone.session(session) {
-                    return pass_on(to, ToRoom::Closed { session });
+                    return self.ways.pass_on(to, ToRoom::Closed { session });
                 }
                 if self.sessions.remove(&session).is_none() {
                     return;
@@ -180,7 +183,7 @@ impl Driver {
         for _ in 0..EVENTS_A_TURN {
             let Some(event) = self.events.pop() else { return };
             if let Some(to) = self.gone.media(engine::id_of(&event)) {
-                pass_on(to, ToRoom::Media(Box::new(event)));
+                self.ways.pass_on(to, ToRoom::Media(Box::new(event)));
                 continue;
             }
             self.conference.handle(now, Input::Media(event));
@@ -234,13 +237,14 @@ impl Driver {
         self.place.entry.tracks.store(self.conference.tracks(), Ordering::Relaxed);
         self.place.entry.subscriptions.store(self.conference.subscriptions(), Ordering::Relaxed);
         self.shared.metrics.data_refused.add(self.conference.take_data_refused());
+        self.shared.metrics.passed_on_dropped.add(self.ways.take_dropped());
     }
 
     /// To another room. One that does not run, or no longer, has nobody to tell.
-    fn forward(&self, destination: &str, forwarded: signal::Forwarded) {
+    fn forward(&mut self, destination: &str, forwarded: signal::Forwarded) {
         let Some(room) = self.shared.directory.running(destination) else { return };
         // What is overtaken on the way is known by its number.
-        pass_on(&room.inbox, ToRoom::Forwarded(Box::new(forwarded)));
+        self.ways.pass_on(&room.inbox, ToRoom::Forwarded(Box::new(forwarded)));
     }
 
     fn let_go(&mut self) {
@@ -264,7 +268,7 @@ impl Driver {
         }
         let passage = Box::new(Passage::new(self.shared.engine.clone(), session, migrant, queue));
         if let Some(room) = room {
-            pass_on(&room.inbox, ToRoom::Moved(passage));
+            self.ways.pass_on(&room.inbox, ToRoom::Moved(passage));
         }
     }
 
