@@ -1,4 +1,4 @@
-//! Sealing a batch for everybody and sending it, in runs where packets are of one size.
+//! Sealing a batch for everybody and sending it, in runs of packets of one size, of which the last may be shorter.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -23,6 +23,13 @@ pub(crate) struct Totals {
     pub(crate) messages: u64,
     pub(crate) calls: u64,
     pub(crate) unsent: u64,
+}
+
+impl Totals {
+    /// Packets that leave in one message.
+    pub(crate) fn run_length(&self) -> f64 {
+        self.packets as f64 / self.messages.max(1) as f64
+    }
 }
 
 /// One that packets are sent to.
@@ -146,7 +153,8 @@ impl Batch {
         match self.runs.last_mut() {
             Some(run)
                 if run.remote == to.remote
-                    && run.segment == sealed
+                    && run.len == run.segment * run.count
+                    && sealed <= run.segment
                     && run.count < MAX_SEGMENTS
                     && run.len + sealed <= MAX_RUN_BYTES =>
             {

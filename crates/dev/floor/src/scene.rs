@@ -21,10 +21,15 @@ pub(crate) struct Scene {
     /// Frames begun and not ended, by plan and layer.
     open: Vec<[bool; 3]>,
     arrived: Vec<Arrived>,
-    batch: f64,
-    /// What the batches so far were longer than they should have been.
-    surplus: f64,
+    /// Packets that runs are to have, and how many are waited for so that they do.
+    run_length: f64,
+    wanted: f64,
 }
+
+/// How long a packet may wait for others: the tick of the server's egress.
+const TICK: Duration = Duration::from_millis(5);
+/// By how much more or fewer packets are waited for after a batch.
+const STEP: f64 = 1.02;
 
 impl Scene {
     pub(crate) fn new(now: Time, options: &Floor) -> Self {
@@ -47,7 +52,7 @@ impl Scene {
             }
         }
         let open = vec![[false; 3]; plans.len()];
-        Self { plans, open, arrived: Vec::new(), batch: options.batch, surplus: 0.0 }
+        Self { plans, open, arrived: Vec::new(), run_length: options.batch, wanted: options.batch }
     }
 
     /// Takes what has arrived by now.
@@ -63,21 +68,36 @@ impl Scene {
         }
     }
 
-    /// Whether what has arrived is to be sent: frames are complete, or it is enough.
-    pub(crate) fn is_due(&self) -> bool {
+    /// Whether what has arrived is to be sent: it is enough, it has waited for long enough, or frames are complete and
+    /// runs have been as long as they should be.
+    pub(crate) fn is_due(&self, now: Instant, run_length: f64) -> bool {
         let complete = self.open.iter().flatten().all(|open| !open);
-        let enough = self.arrived.len() as f64 + self.surplus >= self.batch;
-        !self.arrived.is_empty() && (complete || enough)
+        let enough = self.arrived.len() as f64 >= self.wanted;
+        let late = self.late().is_some_and(|late| late <= now);
+        !self.arrived.is_empty() && (enough || late || complete && run_length >= self.run_length)
     }
 
+    /// What has arrived, with what is alike side by side.
     pub(crate) fn take(&mut self) -> Vec<Arrived> {
-        let arrived = std::mem::take(&mut self.arrived);
-        self.surplus = (self.surplus + arrived.len() as f64 - self.batch).clamp(-1.0, 1.0);
+        let mut arrived = std::mem::take(&mut self.arrived);
+        arrived.sort_by_key(|arrived| (arrived.publisher, arrived.video));
         arrived
+    }
+
+    /// Runs have been so long up to now.
+    pub(crate) fn adjust(&mut self, run_length: f64) {
+        let factor = if run_length < self.run_length { STEP } else { 1.0 / STEP };
+        self.wanted = (self.wanted * factor).clamp(1.0, 256.0);
     }
 
     /// When something arrives or is due.
     pub(crate) fn wake(&self) -> Instant {
-        self.plans.iter().map(|(_, _, plan)| plan.due()).min().unwrap_or_else(Instant::now)
+        let next = self.plans.iter().map(|(_, _, plan)| plan.due()).chain(self.late()).min();
+        next.unwrap_or_else(Instant::now)
+    }
+
+    /// When what has come must not wait any longer.
+    fn late(&self) -> Option<Instant> {
+        self.arrived.first().map(|arrived| arrived.departure.at + TICK)
     }
 }
