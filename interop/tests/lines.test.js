@@ -24,7 +24,8 @@ for (const [mode, options] of MODES) {
     await bob.sees("ada", "camera", { width: 320 });
     line.set({});
     await bob.sees("ada", "camera", { width: 640 });
-    assert.ok(line.dropped.down > 0);
+    // The server may have come down before the line had to drop anything.
+    assert.ok(line.held.down > 50, `${line.held.down} ms`);
   });
 }
 
