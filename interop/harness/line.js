@@ -12,8 +12,6 @@ export class Line {
   terms = { up: {}, down: {} };
   passed = { up: 0, down: 0 };
   dropped = { up: 0, down: 0 };
-  /** The longest that something waited for what went before it, milliseconds. */
-  held = { up: 0, down: 0 };
   #far = new Map();
   #serverPort;
   #second;
@@ -74,7 +72,6 @@ export class Line {
     let wait = delay;
     if (rate) {
       const begins = Math.max(free[way], now);
-      this.held[way] = Math.max(this.held[way], begins - now);
       if (begins - now > queueMs) {
         this.dropped[way] += 1;
         return;
