@@ -59,15 +59,7 @@ fn main() -> std::io::Result<()> {
     for run in [1, 2, 4, 8, 16, 32] {
         let mut sender = Sender::new(true);
         let cost = median(&mut drain, || {
-            let runs = receivers.iter().flat_map(|receiver| {
-                bytes.chunks(PACKET * run).map(|payload| Message {
-                    remote: receiver.local_addr(),
-                    local: None,
-                    payload,
-                    segment: PACKET,
-                })
-            });
-            sender.send(&socket, runs);
+            sender.send(&socket, runs_of(run, &receivers, &bytes));
         })?;
         let name = if run == 1 { "sendmmsg".to_owned() } else { format!("sendmmsg, runs of {run}") };
         report(&name, cost, one_by_one);
@@ -77,6 +69,15 @@ fn main() -> std::io::Result<()> {
     }
     unequal(&receivers, &bytes, one_by_one, &mut drain)?;
     ways_not_taken(&receivers, &bytes, one_by_one, &mut drain)
+}
+
+/// All of `bytes` to each receiver, in runs of so many packets.
+fn runs_of<'a>(count: usize, receivers: &'a [Socket], bytes: &'a [u8]) -> impl Iterator<Item = Message<'a>> {
+    receivers.iter().flat_map(move |receiver| {
+        let remote = receiver.local_addr();
+        let message = move |payload| Message { remote, local: None, payload, segment: PACKET };
+        bytes.chunks(PACKET * count).map(message)
+    })
 }
 
 /// Frames of 7 packets whose first three are one byte longer, as an encoder cuts them: in one run each where the others
@@ -150,12 +151,7 @@ fn ways_not_taken(
     let socket = Socket::bind(any, Options { reuse_port: false, buffer: 4 << 20, gro: false })?;
     let mut sender = Sender::new(true);
     let cost = median(drain, || {
-        let runs = receivers.iter().flat_map(|receiver| {
-            let message =
-                |payload| Message { remote: receiver.local_addr(), local: None, payload, segment: PACKET };
-            bytes.chunks(PACKET * 8).map(message)
-        });
-        sender.send(&socket, runs);
+        sender.send(&socket, runs_of(8, receivers, bytes));
     })?;
     report("to sockets in an epoll", cost, base);
     Ok(())
